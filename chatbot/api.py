@@ -1,0 +1,276 @@
+"""The HTTP interface: conversations, messages, ratings, and whether the service is up."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Header, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as AsgiMessage
+
+from chatbot.bot import BadMessage, Chatbot
+from storage.conversations import UnknownConversation, UnknownMessage
+from storage.database import StorageError
+from storage.records import Author, Message
+
+ConversationId = Annotated[str, Path(pattern=r"^[^\x00]+$")]
+BODY_LIMIT = 64 * 1024
+RETRY_AFTER = "5"
+"""Seconds after which a client may try again when the database did not answer."""
+
+logger = logging.getLogger(__name__)
+
+
+class ButtonBody(BaseModel):
+    label: str
+    text: str
+
+
+class MessageBody(BaseModel):
+    seq: int
+    author: Author
+    text: str
+    buttons: list[ButtonBody] | None = None
+    rating: int | None = None
+    """1 up, -1 down; left out where the message was not rated."""
+
+
+class MessagesBody(BaseModel):
+    messages: list[MessageBody]
+
+
+class StartedBody(MessagesBody):
+    id: str
+
+
+class ConversationBody(StartedBody):
+    status: str
+
+
+class MessageRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": "I lost my card"}]})
+
+    text: str
+    client_message_id: str | None = Field(default=None, pattern=r"^[\w.:-]{1,64}$")
+    """Chosen by the client, a UUID best. The same one twice in a conversation acts once."""
+
+
+class RatingRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"rating": 1}]})
+
+    rating: Literal[1, -1, 0]
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class BodyLimit:
+    """Answers 413 to a request whose body is longer than `limit` bytes, whatever its Content-Length says."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        declared = Headers(scope=scope).get("content-length", "")
+        size = int(declared) if declared.isdecimal() else 0
+        received: list[AsgiMessage] = []
+        read = 0
+        more = True
+        while more and size <= self.limit:
+            part = await receive()
+            received.append(part)
+            read += len(part.get("body", b""))
+            size = max(size, read)
+            more = part.get("more_body", False)
+        if size > self.limit:
+            refusal = problem(413, f"A request body may have at most {self.limit} bytes.")
+            return await refusal(scope, receive, send)
+
+        async def replay() -> AsgiMessage:
+            return received.pop(0) if received else await receive()
+
+        return await self.app(scope, replay, send)
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
+
+
+def split_words(text: str) -> list[str]:
+    """Pieces that join to `text`: each word with the space behind it."""
+    return re.findall(r"\S+\s*|\s+", text)
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors of one operation, for the OpenAPI document."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+EVENT_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The bot's messages",
+        "content": {"text/event-stream": {"example": 'event: token\ndata: {"seq": 3, "text": "Sure, "}\n\n'}},
+    }
+}
+
+
+def create_api(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:
+    """The API of `bot`. Handlers are plain functions, run in threads: the bot is bound by the CPU."""
+    business = bot.pack.domain.business
+    app = FastAPI(
+        title=f"{business} chatbot",
+        summary=f"Conversations with {bot.pack.domain.assistant}, the virtual assistant of {business}.",
+        version="1",
+        redoc_url=None,
+    )
+    app.add_middleware(BodyLimit, limit=body_limit)
+    _answer_errors(app)
+    _add_conversations(app, bot)
+    _add_health(app, bot)
+    return app
+
+
+def _add_conversations(app: FastAPI, bot: Chatbot) -> None:
+    @app.post(
+        "/v1/conversations", status_code=201, responses=_problems(503), response_model_exclude_none=True
+    )
+    def start_conversation() -> StartedBody:
+        """Start a conversation; the answer holds the greeting."""
+        conversation_id = bot.start()
+        return StartedBody(id=conversation_id, messages=_bodies(bot.store.history(conversation_id)))
+
+    @app.get(
+        "/v1/conversations/{conversation_id}", responses=_problems(404, 503), response_model_exclude_none=True
+    )
+    def read_conversation(conversation_id: ConversationId) -> ConversationBody:
+        """The whole history of a conversation."""
+        history = bot.store.history(conversation_id)
+        return ConversationBody(
+            id=conversation_id, status=bot.store.status(conversation_id), messages=_bodies(history)
+        )
+
+    @app.post(
+        "/v1/conversations/{conversation_id}/messages",
+        response_model=MessagesBody,
+        response_model_exclude_none=True,
+        responses=_problems(404, 413, 422, 503) | EVENT_STREAM,
+    )
+    def send_message(
+        conversation_id: ConversationId, message: MessageRequest, accept: Annotated[str, Header()] = ""
+    ) -> MessagesBody | StreamingResponse:
+        """Send a customer's message and get the bot's; streamed where `Accept` is text/event-stream."""
+        replies = _bodies(bot.reply(conversation_id, message.text, message.client_message_id))
+        if "text/event-stream" not in accept:
+            return MessagesBody(messages=replies)
+        return StreamingResponse(
+            _events(replies), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+    @app.post(
+        "/v1/conversations/{conversation_id}/messages/{seq}/rating",
+        status_code=204,
+        responses=_problems(404, 422, 503),
+    )
+    def rate_message(
+        conversation_id: ConversationId, seq: Annotated[int, Path(ge=1, le=2**31 - 1)], rating: RatingRequest
+    ) -> None:
+        """Rate one of the bot's messages: 1 up, -1 down, 0 takes the rating back."""
+        bot.store.rate(conversation_id, seq, rating.rating)
+
+
+def _add_health(app: FastAPI, bot: Chatbot) -> None:
+    @app.get("/healthz", tags=["health"])
+    def report_health() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["health"], response_model=dict[str, str], responses=_problems(503))
+    def report_readiness() -> dict[str, str] | Response:
+        """The database answers, so that conversations can be served."""
+        try:
+            bot.store.ping()
+        except StorageError as error:
+            return problem(503, str(error), {"Retry-After": RETRY_AFTER})
+        return {"status": "ready"}
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(UnknownConversation)
+    def answer_unknown(request: Request, error: UnknownConversation) -> Response:
+        return problem(404, "There is no such conversation.")
+
+    @app.exception_handler(UnknownMessage)
+    def answer_unknown_message(request: Request, error: UnknownMessage) -> Response:
+        return problem(404, "The conversation has no such message of the bot.")
+
+    @app.exception_handler(BadMessage)
+    def answer_bad_message(request: Request, error: BadMessage) -> Response:
+        return problem(422, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def answer_bad_request(request: Request, error: RequestValidationError) -> Response:
+        return problem(422, "; ".join(_describe(fault) for fault in error.errors()))
+
+    @app.exception_handler(HTTPException)
+    def answer_http_error(request: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, error.detail, error.headers)
+
+    @app.exception_handler(StorageError)
+    def answer_storage_error(request: Request, error: StorageError) -> Response:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+        return problem(503, "The database does not answer. Please try again.", {"Retry-After": RETRY_AFTER})
+
+    @app.exception_handler(Exception)
+    def answer_unexpected(request: Request, error: Exception) -> Response:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem(500, "The service failed. The failure was logged.")
+
+
+def _describe(fault: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    return f"{place}: {fault['msg']}"
+
+
+def _bodies(messages: Sequence[Message]) -> list[MessageBody]:
+    return [
+        MessageBody(
+            seq=message.seq,
+            author=message.author,
+            text=message.text,
+            buttons=[ButtonBody(label=button.label, text=button.text) for button in message.buttons] or None,
+            rating=message.rating or None,
+        )
+        for message in messages
+    ]
+
+
+def _events(messages: Sequence[MessageBody]) -> Iterator[str]:
+    """Server-sent events: the words of each message, the message, and at the end that all was sent."""
+    for message in messages:
+        for word in split_words(message.text):
+            yield _event("token", {"seq": message.seq, "text": word})
+        yield _event("message", message.model_dump(exclude_none=True))
+    yield _event("done", {})
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,0 +1,38 @@
+"""One chatbot from its settings."""
+
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from chatbot.bot import Chatbot
+from chatbot.reply import TemplateReply
+from chatbot.settings import Settings
+from dialog_policy.policy import load_policy
+from domains.schema import load_pack
+from nlu.parser import load_parser
+from storage.conversations import ConversationStore
+from storage.database import open_database
+from storage.migration import upgrade
+
+
+def build_chatbot(settings: Settings) -> Chatbot:
+    """Load pack, models and database. Raises PackError, ModelError, PolicyError, StorageError."""
+    pack = load_pack(settings.domain)
+    parser = load_parser(settings.models / "nlu", pack)
+    policy = load_policy(settings.models / "policy", pack)
+    engine = open_database(settings.database)
+    upgrade(engine)
+    backend = pack.backend(business_database(settings.database, pack.name))
+    return Chatbot(pack, parser, policy, backend, TemplateReply(pack), ConversationStore(engine))
+
+
+def business_database(url: str, pack: str) -> str:
+    """Where the demo business keeps its own data: the same server, but a file of its own on SQLite.
+
+    A turn holds SQLite's one write lock while it asks the business system.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return url
+    path = Path(parsed.database)
+    return parsed.set(database=str(path.with_name(f"{path.stem}-{pack}{path.suffix}"))).render_as_string(False)

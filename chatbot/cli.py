@@ -1,0 +1,33 @@
+"""The command `chatbot`."""
+
+import typer
+
+from chatbot import nlu_commands
+
+from domains.document import PackError
+from nlu.data import DataError
+from nlu.parser import ModelError
+from nlu.pretrained import PretrainedError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+train = typer.Typer(no_args_is_help=True, help="Train a model.")
+evaluate = typer.Typer(no_args_is_help=True, help="Measure a model.")
+app.add_typer(train, name="train")
+app.add_typer(evaluate, name="evaluate")
+
+app.command("understand")(nlu_commands.understand)
+train.command("nlu")(nlu_commands.train_nlu)
+evaluate.command("nlu")(nlu_commands.evaluate_nlu)
+
+KNOWN_ERRORS = (PackError, DataError, ModelError, PretrainedError)
+
+
+def main() -> None:
+    """Run the command; a known failure ends in one line on standard error and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except KNOWN_ERRORS as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+
+

@@ -1,0 +1,130 @@
+"""Who chooses the next action: hand-written rules, or a trained network."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dialog_policy.features import FEATURE_VERSION, observe
+from dialog_policy.rules import action_set, allowed
+from domains.schema import Pack
+from storage.actions import Action
+from storage.state import DialogueState
+
+WEIGHTS, CONFIG = "policy.safetensors", "config.json"
+
+
+class PolicyError(Exception):
+    """A policy that cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision with everything that is logged about it."""
+
+    action: Action
+    observation: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    probability: float
+
+
+class Policy(Protocol):
+    version: str
+
+    def choose(self, state: DialogueState) -> Choice: ...
+
+
+class RulePolicy:
+    """The hand-written baseline: thresholds for asking back, then a fixed order of what comes first."""
+
+    version = "rules"
+
+    def __init__(self, pack: Pack, clarify_below: float = 0.45, give_up_after: int = 3) -> None:
+        self.pack, self.clarify_below, self.give_up_after = pack, clarify_below, give_up_after
+        self.actions = action_set(pack)
+
+    def choose(self, state: DialogueState) -> Choice:
+        """The first action of `_wanted` that the rules allow."""
+        mask = allowed(state, self.pack, self.actions)
+        permitted = {action for action, ok in zip(self.actions, mask, strict=True) if ok}
+        action = next(a for a in self._wanted(state) if a in permitted)
+        return Choice(action, observe(state, self.pack, self.actions), mask, 1.0)
+
+    def _wanted(self, state: DialogueState) -> list[Action]:
+        handoff = Action("handoff")
+        locked_out = state.locked and state.needs_authentication(self.pack)
+        if state.wants_person or state.upset >= 2 or state.failures >= self.give_up_after or locked_out:
+            return [handoff]
+        wanted = [Action("cancel"), Action("greet")]
+        unsure = 0 < max(state.task_confidence, state.question_confidence) < self.clarify_below
+        if unsure and state.alternatives:
+            wanted.append(Action("clarify"))
+        wanted += [Action("answer"), Action("decline"), Action("authenticate"), Action("execute"), Action("confirm")]
+        wanted += [Action("ask", slot) for slot in (*state.invalid, *state.missing(self.pack))]
+        if state.goodbye:
+            wanted.append(Action("close"))
+        if state.failures and not state.results:
+            wanted.append(Action("rephrase"))
+        return [*wanted, Action("offer_more"), Action("rephrase"), handoff]
+
+
+class LearnedPolicy:
+    """A trained actor: a small network over the observation, masked by the rules.
+
+    It acts greedily, so that the probability of what it does is 1.
+    """
+
+    def __init__(self, network: nn.Sequential, pack: Pack, version: str) -> None:
+        self.network, self.pack, self.version = network.eval(), pack, version
+        self.actions = action_set(pack)
+
+    def choose(self, state: DialogueState) -> Choice:
+        mask = allowed(state, self.pack, self.actions)
+        observation = observe(state, self.pack, self.actions)
+        scores = self.scores(observation)
+        scores[~torch.from_numpy(mask)] = -torch.inf
+        return Choice(self.actions[int(scores.argmax())], observation, mask, 1.0)
+
+    @torch.inference_mode()
+    def scores(self, observation: NDArray[np.float32]) -> Tensor:
+        """(actions,) unmasked logits."""
+        scores: Tensor = self.network(torch.from_numpy(observation)).clone()
+        return scores
+
+
+def actor(sizes: list[int]) -> nn.Sequential:
+    """Linear layers with tanh between them, as stable-baselines3 builds them."""
+    layers: list[nn.Module] = []
+    for width, following in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(width, following), nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def load_policy(folder: Path, pack: Pack) -> LearnedPolicy:
+    """Read a policy that train.py wrote. Raises PolicyError for another pack, schema or a broken file."""
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).exists():
+            raise PolicyError(f"{folder / name}: file is missing; train a policy with: chatbot train policy")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        sizes, version = list(config["sizes"]), str(config["version"])
+        actions, features = list(config["actions"]), int(config["feature_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PolicyError(f"{folder / CONFIG}: not a policy configuration ({error!r})") from error
+    if features != FEATURE_VERSION:
+        raise PolicyError(f"{folder / CONFIG}: feature version {features}, this program has {FEATURE_VERSION}; retrain")
+    if actions != [str(action) for action in action_set(pack)]:
+        raise PolicyError(f"{folder / CONFIG}: trained for other actions than those of pack '{pack.name}'; retrain")
+    network = actor(sizes)
+    try:
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise PolicyError(f"{folder / WEIGHTS}: broken file ({str(error).splitlines()[0]})") from error
+    return LearnedPolicy(network, pack, version)

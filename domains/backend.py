@@ -1,0 +1,36 @@
+"""The one protocol between the bot and a business's own systems."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+CUSTOMER_ID = "customer_id"
+"""Reserved slot in which the bot passes the identity that the authentication task returned."""
+
+
+@dataclass(frozen=True)
+class ActionResult:
+    """What the business system answered.
+
+    `outcome` is one of the task's outcomes in domain.yaml and selects the reply; `facts` are the
+    only values that a reply about this result may state, ready for display.
+    """
+
+    outcome: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class BackendError(Exception):
+    """The business system could not be asked; nothing was done."""
+
+
+class Backend(Protocol):
+    """A business system. Implementations are safe to call from several threads."""
+
+    def execute(self, task: str, slots: Mapping[str, str], idempotency_key: str) -> ActionResult:
+        """Carry out `task` once for each `idempotency_key`; the same key gives the same result.
+
+        `slots` holds normalised values, and the customer's identity under CUSTOMER_ID once it was
+        verified. Raises BackendError when the system is out of reach.
+        """
+        ...

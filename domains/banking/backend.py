@@ -1,0 +1,117 @@
+"""The demo bank: every task of domain.yaml on accounts, cards and transactions in SQL."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from domains.backend import ActionResult, BackendError
+from domains.banking import bank_seed
+from domains.banking.bank_accounts import (
+    check_balance,
+    close_account,
+    get_routing_number,
+    open_account,
+    order_checks,
+    transfer_money,
+)
+from domains.banking.bank_cards import dispute_charge, replace_card, report_lost_card
+from domains.banking.bank_customers import check_offer_eligibility, update_address, verify_identity
+from domains.banking.bank_tables import Account, Customer, Request, Table, open_engine
+from domains.banking.bank_visit import Visit
+
+TASKS: Mapping[str, Callable[[Visit], ActionResult]] = {
+    "verify_identity": verify_identity,
+    "report_lost_card": report_lost_card,
+    "replace_card": replace_card,
+    "check_balance": check_balance,
+    "transfer_money": transfer_money,
+    "dispute_charge": dispute_charge,
+    "update_address": update_address,
+    "order_checks": order_checks,
+    "get_routing_number": get_routing_number,
+    "close_account": close_account,
+    "check_offer_eligibility": check_offer_eligibility,
+    "open_account": open_account,
+}
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class DemoBank:
+    """Harbor Trust Bank on one database; safe to use from several threads and processes."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def execute(self, task: str, slots: Mapping[str, str], idempotency_key: str) -> ActionResult:
+        """Carry out `task` once for each `idempotency_key`.
+
+        Raises BackendError when the database is out of reach, and ValueError for what the bot must
+        not send: an unknown task, a missing or malformed slot, no customer where the task needs
+        one, or a key that was used for another task.
+        """
+        if task not in TASKS:
+            raise ValueError(f"unknown task '{task}'")
+        if not idempotency_key:
+            raise ValueError("the idempotency key is empty")
+        with _database_trouble(), Session(self._engine) as session, session.begin():
+            earlier = session.get(Request, idempotency_key)
+            if earlier is not None:
+                if earlier.task != task:
+                    raise ValueError(f"key '{idempotency_key}' was used for {earlier.task}, not for {task}")
+                return ActionResult(earlier.outcome, earlier.facts)
+            now = self._clock()
+            result = TASKS[task](Visit(session, slots, idempotency_key, now))
+            session.add(
+                Request(
+                    idempotency_key=idempotency_key,
+                    task=task,
+                    outcome=result.outcome,
+                    facts=dict(result.facts),
+                    created_at=now,
+                )
+            )
+            return result
+
+    def balance(self, account_number: str) -> int:
+        """Of any account, in cents."""
+        with _database_trouble(), Session(self._engine) as session:
+            return session.scalars(
+                select(Account.balance_cents).where(Account.number == account_number)
+            ).one()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def open_backend(database_url: str, clock: Callable[[], datetime] = utc_now) -> DemoBank:
+    """The bank on `database_url`, with its tables made and its fictional customers put in if missing.
+
+    Raises BackendError when the database is out of reach.
+    """
+    engine = open_engine(database_url)
+    with _database_trouble(), Session(engine) as session, session.begin():
+        Table.metadata.create_all(session.connection())
+        if session.scalar(select(Customer.id).limit(1)) is None:
+            bank_seed.fill(session, clock().date())
+    return DemoBank(engine, clock)
+
+
+@contextmanager
+def _database_trouble() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise BackendError("the bank's database is out of reach") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise BackendError("the connection to the bank's database was lost") from error
+        raise

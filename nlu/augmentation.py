@@ -1,0 +1,75 @@
+"""Training examples made from others: typing errors, missing punctuation, two wishes in one message."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from nlu.data import Example, Span
+
+NEIGHBOURS = {
+    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "j": "hk",
+    "k": "jl", "l": "ko", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "w", "r": "et", "s": "ad", "t": "ry",
+    "u": "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
+}  # fmt: skip
+JOINTS = (" and ", ". ", ", ", " also ", ", also ", " and also ", ". also ", "? ", " then ", " plus ", "\n")
+
+
+def roughen(example: Example, rng: random.Random, typos: float, bare: float) -> Example:
+    """With probability `typos` one or two typing errors in letters, with `bare` no punctuation between words."""
+    if rng.random() < bare:
+        example = _map_characters(example, lambda c: "" if c in ".,?!;:'’" else c)
+    if rng.random() < typos:
+        for _ in range(rng.choice((1, 1, 2))):
+            example = _one_typo(example, rng)
+    return example
+
+
+def _one_typo(example: Example, rng: random.Random) -> Example:
+    places = [i for i, c in enumerate(example.text) if c.isascii() and c.isalpha()]
+    if len(places) < 5:
+        return example
+    place = rng.choice(places)
+    letter = example.text[place]
+    kind = rng.randrange(4)
+    new = ["", letter * 2, rng.choice(NEIGHBOURS[letter.lower()]), ""][kind]
+    if kind == 3 and place + 1 < len(example.text) and example.text[place + 1].isalpha():
+        text = example.text
+        return replace(example, text=text[:place] + text[place + 1] + letter + text[place + 2 :])
+    counter = iter(range(len(example.text)))
+    return _map_characters(example, lambda c: new if next(counter) == place else c)
+
+
+def _map_characters(example: Example, change: Callable[[str], str]) -> Example:
+    """Replace each character, moving the spans along; words are dropped, they only serve scoring."""
+    pieces = [change(c) for c in example.text]
+    if not "".join(pieces).strip():
+        return example
+    starts = [0]
+    for piece in pieces:
+        starts.append(starts[-1] + len(piece))
+    spans = example.spans
+    if spans is not None:
+        moved = (Span(starts[s.start], starts[s.end], s.slot) for s in spans)
+        spans = tuple(s for s in moved if s.end > s.start)
+    return replace(example, text="".join(pieces), spans=spans, words=())
+
+
+def join(first: Example, second: Example, rng: random.Random) -> Example:
+    """One message with the wishes of two; slots are known only where both are."""
+    joint = rng.choice(JOINTS)
+    shift = len(first.text) + len(joint)
+    spans = None
+    if first.spans is not None and second.spans is not None:
+        spans = (*first.spans, *(Span(s.start + shift, s.end + shift, s.slot) for s in second.spans))
+    intents = tuple(dict.fromkeys((*first.intents, *second.intents)))
+    return Example(first.text + joint + second.text, intents[:2], spans, first.context)
+
+
+def two_wishes(pool: Sequence[Example], count: int, rng: random.Random) -> list[Example]:
+    """`count` joined messages; short ones are preferred, as people write them."""
+    made: list[Example] = []
+    while len(made) < count:
+        first, second = rng.choice(pool), rng.choice(pool)
+        if first.intents != second.intents and len(first.text) + len(second.text) < 140:
+            made.append(join(first, second, rng))
+    return made

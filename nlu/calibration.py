@@ -1,0 +1,57 @@
+"""Probabilities that mean what they say, and the threshold above which a message is out of scope."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from domains.schema import OUT_OF_SCOPE
+from nlu.data import Example
+from nlu.model import NluModel
+from nlu.parser import Calibration
+from nlu.pieces import PieceSplitter
+
+FALSE_REJECTS = 0.02
+"""Share of in-scope messages that may be taken for out of scope."""
+
+
+@torch.inference_mode()
+def calibrate(model: NluModel, splitter: PieceSplitter, examples: Sequence[Example]) -> Calibration:
+    """Temperature scaling (Guo et al. 2017) and the out-of-scope threshold, on held-out examples."""
+    single = [e for e in examples if len(e.intents) == 1]
+    if not single:
+        return Calibration()
+    model.eval()
+    chunks = []
+    for start in range(0, len(single), 64):
+        rows = single[start : start + 64]
+        chunks.append(model(splitter([e.text for e in rows], [e.context for e in rows])).intents.float())
+    logits = torch.cat(chunks)  # (examples, intents)
+    names = model.config.intents
+    gold = torch.tensor([names.index(e.intents[0]) for e in single])
+    candidates = torch.linspace(0.3, 3.0, 109)
+    losses = torch.stack([F.cross_entropy(logits / t, gold) for t in candidates])
+    temperature = float(candidates[losses.argmin()])
+    outside = (logits / temperature).softmax(-1)[:, names.index(OUT_OF_SCOPE)]
+    inside = outside[gold != names.index(OUT_OF_SCOPE)]
+    return Calibration(temperature, _threshold(inside))
+
+
+def _threshold(scores: Tensor) -> float:
+    """The lowest score that at most FALSE_REJECTS of the in-scope messages exceed, and no lower than a third."""
+    if len(scores) == 0:
+        return 0.5
+    return max(1 / 3, float(scores.quantile(1 - FALSE_REJECTS)))
+
+
+def expected_calibration_error(confidences: Tensor, right: Tensor, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins, weighted by their size."""
+    which = (confidences * bins).long().clamp(0, bins - 1)
+    gaps = [
+        (which == b).float().mean()
+        * (confidences[which == b].mean() - right[which == b].float().mean()).abs()
+        for b in range(bins)
+        if (which == b).any()
+    ]
+    return float(torch.stack(gaps).sum())

@@ -1,0 +1,244 @@
+"""Training and evaluation data: public formats and the pack's own sentences, as one kind of example."""
+
+import csv
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from domains.document import Document
+from domains.schema import Pack
+from nlu.labels import LabelMap
+
+CONTEXT_MESSAGES = 2
+"""Earlier customer messages that the model may look at."""
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class Span:
+    start: int
+    end: int
+    slot: str
+
+
+@dataclass(frozen=True)
+class Example:
+    text: str
+    intents: tuple[str, ...]
+    spans: tuple[Span, ...] | None = ()
+    """None where the data set has no slots: nothing is learnt or scored then."""
+    context: tuple[str, ...] = ()
+    """The customer's earlier messages, latest first."""
+    words: tuple[tuple[int, int], ...] = ()
+    """Word spans on which slots are scored; empty: white space decides."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    examples: tuple[Example, ...]
+    skipped: int
+    """Malformed rows, and rows that the label map leaves out."""
+
+
+def load_data(source: str, data_format: str, labels: LabelMap) -> Loaded:
+    """Read a file or folder in one of FORMATS; `file.json#train,oos_train` names splits. Raises DataError."""
+    if data_format not in FORMATS:
+        raise DataError(f"unknown data format '{data_format}'; known: {', '.join(FORMATS)}")
+    name, _, splits = source.partition("#")
+    path = Path(name)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if splits and data_format != "clinc150":
+        raise DataError(f"{source}: only clinc150 files have splits to choose from")
+    try:
+        rows = (
+            list(_clinc150(path, labels, splits.split(",")))
+            if splits
+            else list(FORMATS[data_format](path, labels))
+        )
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    examples = tuple(row for row in rows if row is not None)
+    if not examples:
+        raise DataError(f"{path}: no usable row in format {data_format}")
+    return Loaded(examples, len(rows) - len(examples))
+
+
+def thin(
+    examples: Sequence[Example], limits: Mapping[str, int], rng: random.Random, copies: int = 15
+) -> tuple[Example, ...]:
+    """A sample that keeps at most `copies` of one text with one labelling, and `limits` rows an intent."""
+    shuffled = list(examples)
+    rng.shuffle(shuffled)
+    seen: Counter[object] = Counter()
+    kept = []
+    for example in shuffled:
+        key = (example.text, example.intents)
+        intent = example.intents[0]
+        limit = limits.get(intent, limits.get("*", len(shuffled)))
+        if seen[key] < copies and seen[intent] < limit:
+            kept.append(example)
+            seen[key] += 1
+            seen[intent] += 1
+    return tuple(kept)
+
+
+def _multidogo(path: Path, labels: LabelMap) -> Iterator[Example | None]:
+    """Customer turns in order; the context is the customer's own earlier turns."""
+    earlier: dict[str, tuple[str, ...]] = {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if not lines or lines[0].split("\t")[3:] != ["utterance", "slot-labels", "intent"]:
+        raise DataError(f"{path}:1: not a MultiDoGO table (columns … utterance, slot-labels, intent)")
+    for line in lines[1:]:
+        cells = line.split("\t")
+        if len(cells) != 6 or not cells[3].strip():
+            yield None
+            continue
+        conversation, text = cells[0], cells[3]
+        words = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
+        names = cells[4].split()
+        context = earlier.get(conversation, ())
+        earlier[conversation] = (text, *context)[:CONTEXT_MESSAGES]
+        intents = tuple(filter(None, (labels.intent(label, text) for label in cells[5].split("<div>"))))
+        if len(words) != len(names) or not intents or intents == ("intent",):
+            yield None
+            continue
+        spans = spans_of_words(words, [None if name == "O" else labels.slot(name) for name in names])
+        yield Example(text, intents, spans, context, tuple(words))
+
+
+def spans_of_words(words: list[tuple[int, int]], slots: list[str | None]) -> tuple[Span, ...]:
+    """Neighbouring words of one slot make one span."""
+    spans: list[Span] = []
+    previous: str | None = None
+    for (start, end), slot in zip(words, slots, strict=True):
+        if slot is not None and slot == previous:
+            spans[-1] = replace(spans[-1], end=end)
+        elif slot is not None:
+            spans.append(Span(start, end, slot))
+        previous = slot
+    return tuple(spans)
+
+
+def _banking77(path: Path, labels: LabelMap) -> Iterator[Example | None]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames is None or not {"text", "category"} <= set(reader.fieldnames):
+            raise DataError(f"{path}:1: columns 'text' and 'category' are needed")
+        for row in reader:
+            intent = labels.intent(row["category"], row["text"])
+            yield Example(row["text"].strip(), (intent,), None) if intent and row["text"].strip() else None
+
+
+def _clinc150(path: Path, labels: LabelMap, splits: Sequence[str] = ()) -> Iterator[Example | None]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for split in splits or tuple(data):
+        if split not in data:
+            raise DataError(f"{path}: no split '{split}'; there are {', '.join(data)}")
+        for text, label in data[split]:
+            intent = labels.intent(label, text)
+            yield Example(text, (intent,), None) if intent else None
+
+
+def _parallel_lines(folder: Path, name: str) -> list[str]:
+    try:
+        return (folder / name).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{folder / name}: file is missing") from None
+
+
+def _slu(path: Path, labels: LabelMap) -> Iterator[Example | None]:
+    columns = [_parallel_lines(path, name) for name in ("seq.in", "seq.out", "label")]
+    if len({len(column) for column in columns}) != 1:
+        raise DataError(f"{path}: seq.in, seq.out and label have different numbers of lines")
+    for text, tags, label in zip(*columns, strict=True):
+        words = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
+        names = tags.split()
+        intents = tuple(filter(None, (labels.intent(part, text) for part in label.split("#"))))
+        if len(words) != len(names) or not intents:
+            yield None
+            continue
+        spans: list[Span] = []
+        for (start, end), tag in zip(words, names, strict=True):
+            if tag.startswith("I-") and spans and spans[-1].slot == labels.slot(tag[2:]):
+                spans[-1] = replace(spans[-1], end=end)
+            elif tag != "O":
+                spans.append(Span(start, end, labels.slot(tag[2:])))
+        yield Example(text, intents, tuple(spans), (), tuple(words))
+
+
+def _fewshot(path: Path, labels: LabelMap) -> Iterator[Example | None]:
+    for text, label in zip(_parallel_lines(path, "seq.in"), _parallel_lines(path, "label"), strict=True):
+        intent = labels.intent(label, text)
+        yield Example(text, (intent,), None) if intent and text.strip() else None
+
+
+def _jsonl(path: Path, labels: LabelMap) -> Iterator[Example | None]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            spans = tuple(Span(e["start"], e["end"], labels.slot(e["slot"])) for e in row.get("entities", ()))
+            text, intent = row["text"], labels.intent(row["intent"], row["text"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}:{number}: not a row with text, intent, entities ({error!r})") from error
+        for span in spans:
+            if not 0 <= span.start < span.end <= len(text):
+                raise DataError(f"{path}:{number}: span {span.start}–{span.end} lies outside of the text")
+        yield Example(text, (intent,), spans, tuple(row.get("context", ()))) if intent else None
+
+
+FORMATS: Mapping[str, Callable[[Path, LabelMap], Iterator[Example | None]]] = {
+    "multidogo": _multidogo,
+    "banking77": _banking77,
+    "clinc150": _clinc150,
+    "slu": _slu,
+    "fewshot": _fewshot,
+    "jsonl": _jsonl,
+}
+
+
+def load_pack_examples(pack: Pack, rng: random.Random, fillings: int = 3) -> tuple[Example, ...]:
+    """The pack's own sentences; those with `{slot}` are filled `fillings` times with sampled values."""
+    folder = pack.folder / "examples"
+    values = {str(k): [str(v) for v in vs] for k, vs in Document(folder / "values.yaml").data.items()}
+    examples: list[Example] = []
+    for name in ("task", "social", "faq", "out_of_scope"):
+        document = Document(folder / f"{name}.yaml")
+        for intent, sentences in document.data.items():
+            for index, sentence in enumerate(sentences):
+                for _ in range(fillings if "{" in sentence else 1):
+                    try:
+                        text, spans = fill_sentence(sentence, values, rng)
+                    except KeyError as missing:
+                        raise document.error(
+                            f"slot {missing} has no values in values.yaml", intent, index
+                        ) from None
+                    examples.append(Example(text, (intent,), spans))
+    for row in Document(folder / "two_wishes.yaml").data:
+        for _ in range(fillings):
+            text, spans = fill_sentence(row["text"], values, rng)
+            examples.append(Example(text, tuple(row["intents"]), spans))
+    return tuple(examples)
+
+
+def fill_sentence(
+    sentence: str, values: Mapping[str, list[str]], rng: random.Random
+) -> tuple[str, tuple[Span, ...]]:
+    """Put a sampled value into each `{slot}`; `#` in a value becomes a digit. Raises KeyError."""
+    text, spans, last = "", [], 0
+    for match in re.finditer(r"\{(\w+)\}", sentence):
+        text += sentence[last : match.start()]
+        value = rng.choice(values[match.group(1)])
+        value = re.sub("#", lambda _: rng.choice("0123456789"), value)
+        spans.append(Span(len(text), len(text) + len(value), match.group(1)))
+        text, last = text + value, match.end()
+    return text + sentence[last:], tuple(spans)

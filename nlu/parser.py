@@ -1,0 +1,191 @@
+"""From a customer's text to an Understanding, with a trained model."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from domains.schema import OUT_OF_SCOPE, Pack
+from moe.encoder import EncoderConfig
+from moe.quantisation import dequantise, quantise
+from nlu.model import NluConfig, NluModel, Scores
+from nlu.pieces import PieceSplitter
+from nlu.understanding import Entity, IntentScore, Understanding
+from nlu.values import InvalidValue, normalise
+
+WEIGHTS, CONFIG, PIECES = "model.safetensors", "config.json", "tokenizer.json"
+SEVERAL = 0.5
+"""Probability of a second wish from which two are taken."""
+
+
+class ModelError(Exception):
+    """A model folder that cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Found on held-out training data."""
+
+    temperature: float = 1.0
+    out_of_scope_threshold: float = 0.5
+
+
+class Parser:
+    """A trained model with its tokeniser and calibration, for one pack."""
+
+    def __init__(
+        self, model: NluModel, splitter: PieceSplitter, calibration: Calibration, pack: Pack | None
+    ) -> None:
+        self.model = model.eval()
+        self.splitter = splitter
+        self.calibration = calibration
+        self.pack = pack
+
+    def parse(self, text: str, context: Sequence[str] = (), asked: str | None = None) -> Understanding:
+        """Understand one message, given the customer's earlier ones (latest first) and the slot just asked for."""
+        return self.parse_many([text], [self._with_question(context, asked)])[0]
+
+    def _with_question(self, context: Sequence[str], asked: str | None) -> Sequence[str]:
+        return context if asked is None or self.pack is None else [question(self.pack, asked), *context]
+
+    @torch.inference_mode()
+    def parse_many(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
+        """Understand messages in one batch."""
+        batch = self.splitter(texts, contexts)
+        scores = self.model(batch)
+        probabilities = (scores.intents / self.calibration.temperature).softmax(-1)  # (batch, intents)
+        several = scores.several.sigmoid()  # (batch,)
+        paths = self.model.decode(scores)
+        confidences = _tag_confidences(scores, paths)
+        return [
+            self._understanding(
+                text, probabilities[i], float(several[i]), paths[i], confidences[i], batch.offsets[i]
+            )
+            for i, text in enumerate(texts)
+        ]
+
+    def _understanding(
+        self,
+        text: str,
+        probabilities: Tensor,
+        several: float,
+        path: list[int],
+        confidences: list[float],
+        offsets: tuple[tuple[int, int], ...],
+    ) -> Understanding:
+        names = self.model.config.intents
+        # With two wishes the softmax is shared between them: each one's own probability is up to twice its share.
+        present = (1 - several) * probabilities + several * (2 * probabilities).clamp_max(1.0)
+        order = probabilities.argsort(descending=True).tolist()
+        ranked = tuple(
+            IntentScore(names[i], float(present[i])) for i in order[:5] if names[i] != OUT_OF_SCOPE
+        )
+        outside = float(probabilities[names.index(OUT_OF_SCOPE)]) if OUT_OF_SCOPE in names else 0.0
+        if outside >= self.calibration.out_of_scope_threshold:
+            wishes: tuple[str, ...] = ()
+        else:
+            wishes = tuple(score.intent for score in ranked[: 2 if several >= SEVERAL else 1])
+        return Understanding(text, ranked, wishes, self._entities(text, path, confidences, offsets), outside)
+
+    def _entities(
+        self, text: str, path: list[int], confidences: list[float], offsets: tuple[tuple[int, int], ...]
+    ) -> tuple[Entity, ...]:
+        entities = []
+        for slot, first, last in spans_of_path([self.model.config.tags[tag] for tag in path]):
+            start, end = _whole_words(text, offsets[first][0], offsets[last][1])
+            confidence = min(confidences[first : last + 1])
+            surface = text[start:end]
+            value, problem = None, ""
+            if self.pack is not None:
+                try:
+                    value = normalise(self.pack.slots[slot], surface)
+                except InvalidValue as error:
+                    problem = str(error)
+            entities.append(Entity(slot, start, end, surface, value, confidence, problem))
+        return tuple(entities)
+
+
+def question(pack: Pack, slot: str) -> str:
+    """The bot's question as the model sees it in the context."""
+    return f"{pack.slots[slot].label}?"
+
+
+def _tag_confidences(scores: Scores, paths: list[list[int]]) -> list[list[float]]:
+    """Softmax of the emissions at the decoded tags: a cheap stand-in for the CRF's marginals."""
+    shares = scores.emissions.softmax(-1)
+    return [
+        [float(shares[row, place, tag]) for place, tag in enumerate(path)] for row, path in enumerate(paths)
+    ]
+
+
+def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """Word pieces may cut a word; entities do not."""
+    while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    while end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
+        end += 1
+    return start, end
+
+
+def spans_of_path(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """BIO tags → (slot, first piece, last piece); an I- without its B- opens a span."""
+    spans: list[tuple[str, int, int]] = []
+    previous = "O"
+    for place, tag in enumerate(tags):
+        if tag != "O":
+            goes_on = tag[0] == "I" and previous[2:] == tag[2:]
+            if goes_on:
+                spans[-1] = (spans[-1][0], spans[-1][1], place)
+            else:
+                spans.append((tag[2:], place, place))
+        previous = tag
+    return spans
+
+
+def save_parser(parser: Parser, folder: Path, tokenizer_file: Path) -> None:
+    """Write weights as int8, configuration, calibration and tokeniser into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(quantise(parser.model.state_dict()), folder / WEIGHTS)
+    data = {"nlu": asdict(parser.model.config), "calibration": asdict(parser.calibration)}
+    (folder / CONFIG).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    (folder / PIECES).write_bytes(tokenizer_file.read_bytes())
+
+
+def load_parser(folder: Path, pack: Pack | None) -> Parser:
+    """Read a parser that save_parser wrote. Raises ModelError, naming the file and the remedy."""
+    for name in (CONFIG, WEIGHTS, PIECES):
+        if not (folder / name).exists():
+            raise ModelError(f"{folder / name}: file is missing; train a model with: chatbot train nlu")
+    try:
+        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        nlu = data["nlu"]
+        encoder = EncoderConfig(**nlu.pop("encoder"))
+        config = NluConfig(tuple(nlu.pop("intents")), tuple(nlu.pop("slots")), encoder, **nlu)
+        calibration = Calibration(**data["calibration"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / CONFIG}: not a configuration of this version ({error!r})") from error
+    if pack is not None:
+        foreign = [
+            *(set(config.intents) - set(pack.intents) - {OUT_OF_SCOPE}),
+            *(set(config.slots) - set(pack.slots)),
+        ]
+        if foreign:
+            raise ModelError(
+                f"{folder / CONFIG}: trained for another pack; '{foreign[0]}' is not in '{pack.name}'"
+            )
+    model = NluModel(config)
+    try:
+        model.load_state_dict(dequantise(load_file(folder / WEIGHTS)))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{folder / WEIGHTS}: broken or of another configuration ({reason})") from error
+    try:
+        splitter = PieceSplitter(folder / PIECES)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    return Parser(model, splitter, calibration, pack)

@@ -1,0 +1,71 @@
+"""Messages as batches of word pieces that know their characters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+MESSAGE_PIECES = 126
+CONTEXT_PIECES = 32
+
+
+@dataclass(frozen=True)
+class Batch:
+    """[CLS] message [SEP] context [SEP], padded on the right."""
+
+    pieces: Tensor
+    """(batch, seq)"""
+    segments: Tensor
+    """(batch, seq) 0 for the message, 1 for its context."""
+    mask: Tensor
+    """(batch, seq) true for real pieces."""
+    lengths: Tensor
+    """(batch,) message pieces, at least 1; they stand at 1 … length."""
+    offsets: tuple[tuple[tuple[int, int], ...], ...]
+    """Character span of each message piece in the customer's own text."""
+
+
+class PieceSplitter:
+    """The encoder's tokeniser, read from a tokenizer.json."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileNotFoundError, or ValueError for a file that is no tokeniser."""
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: tokeniser file is missing")
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise ValueError(f"{path}: no valid tokeniser ({error})") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.cls, self.sep, self.unknown = (
+            self._tokenizer.token_to_id(t) for t in ("[CLS]", "[SEP]", "[UNK]")
+        )
+
+    def __call__(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> Batch:
+        rows: list[tuple[list[int], list[int]]] = []
+        offsets: list[tuple[tuple[int, int], ...]] = []
+        messages = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        for message, context in zip(messages, contexts, strict=True):
+            ids = list(message.ids[:MESSAGE_PIECES]) or [self.unknown]
+            offsets.append(tuple(message.offsets[:MESSAGE_PIECES]) or ((0, 0),))
+            earlier = self._context(context)
+            first = [self.cls, *ids, self.sep]
+            rows.append((first + earlier, [0] * len(first) + [1] * len(earlier)))
+        longest = max(len(ids) for ids, _ in rows)
+        return Batch(
+            pieces=torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows]),
+            segments=torch.tensor([segment + [0] * (longest - len(segment)) for _, segment in rows]),
+            mask=torch.tensor([[i < len(ids) for i in range(longest)] for ids, _ in rows]),
+            lengths=torch.tensor([len(spans) for spans in offsets]),
+            offsets=tuple(offsets),
+        )
+
+    def _context(self, messages: Sequence[str]) -> list[int]:
+        ids: list[int] = []
+        for message in messages:
+            ids += [*self._tokenizer.encode(message, add_special_tokens=False).ids, self.sep]
+        return ids[:CONTEXT_PIECES]

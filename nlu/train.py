@@ -1,0 +1,243 @@
+"""Training of the joint NLU model."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.tensorboard import SummaryWriter
+
+from domains.schema import OUT_OF_SCOPE, Pack
+from moe.encoder import EncoderConfig
+from nlu.augmentation import roughen, two_wishes
+from nlu.calibration import calibrate
+from nlu.data import Example
+from nlu.model import NluConfig, NluModel
+from nlu.parser import Parser, question
+from nlu.pieces import Batch, PieceSplitter
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    epochs: int = 8
+    batch_size: int = 48
+    encoder_rate: float = 1e-4
+    head_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warm_up: float = 0.05
+    label_smoothing: float = 0.1
+    slot_weight: float = 0.7
+    several_weight: float = 0.2
+    balance_weight: float = 0.01
+    bias_rate: float = 1e-3
+    held_out: float = 0.04
+    """Share of the examples kept for calibration."""
+    two_wishes: float = 0.05
+    """Joined messages, as a share of the examples."""
+    typos: float = 0.12
+    bare: float = 0.25
+    asked: float = 0.5
+    """How often a message that gives a value is preceded by the bot's question for it."""
+    asked_wrongly: float = 0.08
+    context_dropout: float = 0.2
+    stray_context: float = 0.3
+    """How often a message without a past is given one of another conversation."""
+    seed: int = 0
+
+
+class Trainer:
+    """Everything one run needs; `run` resumes where `folder` holds a checkpoint of the same configuration."""
+
+    def __init__(
+        self, examples: Sequence[Example], pack: Pack | None, splitter: PieceSplitter, config: TrainConfig
+    ) -> None:
+        self.config, self.pack, self.splitter = config, pack, splitter
+        rng = random.Random(config.seed)
+        shuffled = list(examples)
+        rng.shuffle(shuffled)
+        kept = int(len(shuffled) * config.held_out)
+        self.held_out, self.examples = shuffled[:kept], shuffled[kept:]
+        self.pasts = [e.context for e in self.examples if e.context]
+        intents = [*dict.fromkeys(i for e in sorted(shuffled, key=lambda e: e.intents) for i in e.intents)]
+        known = pack.intents if pack else intents
+        self.intents = (*(i for i in known if i != OUT_OF_SCOPE), OUT_OF_SCOPE)
+        slots = {s.slot for e in shuffled for s in e.spans or ()}
+        self.slots = tuple(s for s in pack.slots if s in slots) if pack else tuple(sorted(slots))
+
+    def run(self, model: NluModel, folder: Path) -> Parser:
+        """Train, checkpoint after each epoch, calibrate; `folder` takes checkpoint.pt and TensorBoard logs."""
+        config = self.config
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(config.seed)
+        model.encoder.words.weight.requires_grad_(False)  # rare words stay where pretraining put them
+        optimiser = self._optimiser(model)
+        steps = math.ceil(len(self.examples) * (1 + config.two_wishes) / config.batch_size)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, _cosine(steps * config.epochs, config.warm_up)
+        )
+        checkpoint = folder / "checkpoint.pt"
+        first = 0
+        if checkpoint.exists():
+            saved = torch.load(checkpoint, weights_only=True)
+            if saved["config"] == repr((config, model.config)):
+                model.load_state_dict(saved["model"])
+                optimiser.load_state_dict(saved["optimiser"])
+                schedule.load_state_dict(saved["schedule"])
+                first = saved["epoch"] + 1
+        with Progress() as progress, SummaryWriter(str(folder / "tensorboard")) as writer:
+            bar = progress.add_task("training", total=steps * config.epochs, completed=steps * first)
+            for epoch in range(first, config.epochs):
+                loss = 0.0
+                for step, batch in enumerate(self._epoch(epoch)):
+                    value = self._step(model, optimiser, schedule, batch)
+                    loss += (value - loss) / (step + 1)
+                    progress.update(bar, advance=1, description=f"epoch {epoch + 1} loss {loss:.3f}")
+                accuracy = self._accuracy(model)
+                writer.add_scalar("train/loss", loss, epoch)
+                writer.add_scalar("held_out/intent_accuracy", accuracy, epoch)
+                progress.console.print(
+                    f"epoch {epoch + 1}: loss {loss:.4f}, held-out intent accuracy {accuracy:.4f}"
+                )
+                torch.save(
+                    {
+                        "config": repr((config, model.config)),
+                        "epoch": epoch,
+                        "model": model.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "schedule": schedule.state_dict(),
+                    },
+                    checkpoint,
+                )
+        return Parser(model, self.splitter, calibrate(model, self.splitter, self.held_out), self.pack)
+
+    def _optimiser(self, model: NluModel) -> torch.optim.AdamW:
+        encoder = [p for p in model.encoder.parameters() if p.requires_grad]
+        heads = [p for name, p in model.named_parameters() if not name.startswith("encoder.")]
+        groups = [
+            {"params": encoder, "lr": self.config.encoder_rate},
+            {"params": heads, "lr": self.config.head_rate},
+        ]
+        return torch.optim.AdamW(groups, weight_decay=self.config.weight_decay, fused=True)
+
+    def _step(
+        self,
+        model: NluModel,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        examples: list[Example],
+    ) -> float:
+        config = self.config
+        model.train()
+        batch = self.splitter([e.text for e in examples], [e.context for e in examples])
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = model(batch)
+        loss = F.cross_entropy(
+            scores.intents.float(), self._targets(examples), label_smoothing=config.label_smoothing
+        )
+        several = torch.tensor([float(len(e.intents) > 1) for e in examples])
+        loss = loss + config.several_weight * F.binary_cross_entropy_with_logits(
+            scores.several.float(), several
+        )
+        loss = loss + config.balance_weight * model.encoder.balance_loss()
+        rows = [i for i, e in enumerate(examples) if e.spans is not None]
+        if rows:
+            tags = torch.tensor(tag_rows(examples, batch, model.config.tags))[rows]
+            picked = replace(scores, emissions=scores.emissions[rows].float(), mask=scores.mask[rows])
+            longest = int(batch.lengths[rows].max())
+            picked = replace(picked, emissions=picked.emissions[:, :longest], mask=picked.mask[:, :longest])
+            loss = loss + config.slot_weight * model.slot_loss(picked, tags[:, :longest])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        model.encoder.rebalance(config.bias_rate)
+        return float(loss.detach())
+
+    def _targets(self, examples: Sequence[Example]) -> Tensor:
+        """(batch, intents): one, or a half for each of two."""
+        targets = torch.zeros(len(examples), len(self.intents))
+        for row, example in enumerate(examples):
+            for intent in example.intents[:2]:
+                targets[row, self.intents.index(intent)] = 1 / len(example.intents[:2])
+        return targets
+
+    def _epoch(self, epoch: int) -> Iterator[list[Example]]:
+        """Batches of messages of similar length, in random order."""
+        rng = random.Random(1000 * self.config.seed + epoch)
+        pool = [
+            e for e in self.examples if len(e.intents) == 1 and e.intents[0] not in ("remark", OUT_OF_SCOPE)
+        ]
+        joined = two_wishes(pool, int(len(self.examples) * self.config.two_wishes), rng)
+        examples = [self._vary(example, rng) for example in (*self.examples, *joined)]
+        rng.shuffle(examples)
+        size = self.config.batch_size
+        batches: list[list[Example]] = []
+        for start in range(0, len(examples), size * 50):
+            window = sorted(
+                examples[start : start + size * 50], key=lambda e: len(e.text) + sum(map(len, e.context))
+            )
+            batches += [window[i : i + size] for i in range(0, len(window), size)]
+        rng.shuffle(batches)
+        yield from batches
+
+    def _vary(self, example: Example, rng: random.Random) -> Example:
+        config = self.config
+        example = roughen(example, rng, config.typos, config.bare)
+        context = example.context
+        if context and rng.random() < config.context_dropout:
+            context = ()
+        elif not context and self.pasts and rng.random() < config.stray_context:
+            context = rng.choice(self.pasts)
+        if self.pack is not None:
+            if example.spans and rng.random() < config.asked:
+                context = (question(self.pack, example.spans[0].slot), *context[:1])
+            elif rng.random() < config.asked_wrongly:
+                context = (question(self.pack, rng.choice(self.slots)), *context[:1])
+        return replace(example, context=context)
+
+    @torch.inference_mode()
+    def _accuracy(self, model: NluModel) -> float:
+        model.eval()
+        right = 0
+        for start in range(0, len(self.held_out), 64):
+            rows = self.held_out[start : start + 64]
+            best = model(self.splitter([e.text for e in rows], [e.context for e in rows])).intents.argmax(-1)
+            right += sum(self.intents[i] in e.intents for i, e in zip(best.tolist(), rows, strict=True))
+        return right / max(len(self.held_out), 1)
+
+
+def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> list[list[int]]:
+    """BIO tag numbers of the message pieces, padded with O."""
+    number = {tag: i for i, tag in enumerate(tags)}
+    longest = int(batch.lengths.max())
+    rows = []
+    for example, offsets in zip(examples, batch.offsets, strict=True):
+        row = [0] * longest
+        for span in example.spans or ():
+            inside = [i for i, (start, end) in enumerate(offsets) if start < span.end and end > span.start]
+            for nth, place in enumerate(inside):
+                row[place] = number[f"{'I' if nth else 'B'}-{span.slot}"]
+        rows.append(row)
+    return rows
+
+
+def _cosine(steps: int, warm_up: float) -> Callable[[int], float]:
+    def rate(step: int) -> float:
+        start = max(1, int(steps * warm_up))
+        if step < start:
+            return (step + 1) / start
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - start) / max(1, steps - start))))
+
+    return rate
+
+
+def new_model(trainer: Trainer, encoder: EncoderConfig | None = None, **sizes: int) -> NluModel:
+    """An untrained model for the trainer's labels."""
+    torch.manual_seed(trainer.config.seed)
+    return NluModel(NluConfig(trainer.intents, trainer.slots, encoder or EncoderConfig(), **sizes))

@@ -1,0 +1,164 @@
+"""Engines for SQLite and PostgreSQL, their transactions, and errors that say what to do."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.engine import Connection, ExceptionContext
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+SQLITE_BUSY_SECONDS = 5
+CONNECT_SECONDS = 5
+POOL_SECONDS = 10
+POSTGRESQL_TIMEOUTS = {
+    "statement_timeout": "30s",
+    "lock_timeout": "15s",
+    "idle_in_transaction_session_timeout": "120s",
+}
+"""The last one bounds how long the bot may think within a turn."""
+
+NOT_MIGRATED = "is not migrated to this program's tables; run: chatbot database upgrade"
+READ_ONLY = "is read-only; give the server write access to the database and, for SQLite, to its folder"
+BUSY = (
+    "is busy: the lock was not free in time; try again, and where this happens often use PostgreSQL, "
+    "as SQLite has one writer at a time"
+)
+
+PROBLEMS = {
+    "readonly database": READ_ONLY,
+    "is locked": BUSY,
+    "no such table": NOT_MIGRATED,
+    "no such column": NOT_MIGRATED,
+    "unable to open": "cannot be opened; give the path of a file in a folder that the server may write to",
+    "is not a database": "is no SQLite database; give another path, or restore the file from a backup",
+    "is full": "cannot grow, the disk is full; free some space",
+    "25006": READ_ONLY,
+    "42P01": NOT_MIGRATED,
+    "42703": NOT_MIGRATED,
+    "55P03": BUSY,
+}
+"""Words in an SQLite error, or the SQLSTATE of a PostgreSQL one → the cause and the remedy."""
+
+
+class StorageError(Exception):
+    """The store cannot do what was asked; the message names the cause and the remedy."""
+
+
+def open_database(url: str) -> Engine:
+    """An engine for `url`. It connects at its first use, and migrates nothing."""
+    try:
+        target = make_url(url)
+    except ArgumentError:
+        target = URL.create("unknown")
+    match target.get_backend_name():
+        case "sqlite":
+            engine = _open_sqlite(target)
+        case "postgresql" | "postgres":
+            engine = _open_postgresql(target)
+        case _:
+            raise StorageError(
+                "The database URL is not understood; give sqlite:///folder/file.db or postgresql://user@host/name"
+            )
+    name = _name(target)
+    event.listen(engine, "handle_error", lambda context: _explain(context, name))
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine, *, write: bool = False) -> Iterator[Session]:
+    """One transaction, rolled back on any exception. `write` takes SQLite's write lock at its begin."""
+    with Session(engine) as session, session.begin():
+        try:
+            session.connection(execution_options={"write": write})
+        except NoFreeConnection as error:
+            raise StorageError(
+                f"No connection to {_name(engine.url)} was free within {POOL_SECONDS} s; "
+                "send fewer requests at once, or start another server"
+            ) from error
+        yield session
+
+
+def _open_sqlite(url: URL) -> Engine:
+    path = _sqlite_path(url)
+    if path is not None and not path.parent.is_dir():
+        raise StorageError(f"The folder {path.parent} for the database does not exist; make it first")
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        poolclass=QueuePool,
+        # An in-memory database lives in its one connection, so threads must take turns on it. StaticPool
+        # would hand it to several at once, and one's rollback would undo another's work.
+        pool_size=10 if path else 1,
+        max_overflow=0,
+        pool_timeout=POOL_SECONDS,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    if url.query.get("mode") != "ro":
+        event.listen(engine, "connect", _write_ahead)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _sqlite_path(url: URL) -> Path | None:
+    """The database file; None for a database in memory."""
+    path = (url.database or "").removeprefix("file:")
+    if path in ("", ":memory:") or url.query.get("mode") == "memory":
+        return None
+    return Path(path)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # sqlite3 would begin by itself, but only before the first write
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _write_ahead(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    """Readers and the one writer do not wait for each other."""
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _open_postgresql(url: URL) -> Engine:
+    if "+" not in url.drivername:
+        url = url.set(drivername="postgresql+psycopg")
+    time_outs = " ".join(f"-c {name}={value}" for name, value in POSTGRESQL_TIMEOUTS.items())
+    defaults = {"connect_timeout": str(CONNECT_SECONDS), "options": time_outs, "application_name": "chatbot"}
+    return create_engine(
+        url.update_query_dict({name: value for name, value in defaults.items() if name not in url.query}),
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=10,
+        pool_timeout=POOL_SECONDS,
+    )
+
+
+def _explain(context: ExceptionContext, name: str) -> StorageError | None:
+    """The error to raise in place of SQLAlchemy's own; None leaves that."""
+    if context.is_pre_ping:  # the pool opens a new connection by itself
+        return None
+    text = " ".join(str(context.original_exception).split())
+    code = getattr(context.original_exception, "sqlstate", None)
+    for sign, problem in PROBLEMS.items():
+        if sign == code or (code is None and sign in text):
+            return StorageError(f"The database {name} {problem}")
+    if isinstance(context.sqlalchemy_exception, OperationalError):
+        return StorageError(f"The database {name} cannot be used; check its URL and that it runs ({text})")
+    return None
+
+
+def _name(url: URL) -> str:
+    """The database as a message may show it: without password and options."""
+    if url.get_backend_name() == "sqlite":
+        return url.database or "in memory"
+    return url.set(query={}).render_as_string(hide_password=True)

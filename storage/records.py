@@ -1,0 +1,81 @@
+"""What is written down of a conversation: the frozen records that go in and out of the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from nlu.understanding import Understanding
+from storage.state import DialogueState
+
+Author = Literal["customer", "bot", "agent"]
+
+
+@dataclass(frozen=True)
+class Button:
+    """A quick reply: pressing it sends `text` as the customer's message."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as it stands in the history; `seq` counts from 1 without gaps."""
+
+    seq: int
+    author: Author
+    text: str
+    buttons: tuple[Button, ...]
+    created_at: datetime
+    rating: int = 0
+    """Thumbs: 1 up, -1 down, 0 none."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One action of the policy, with all that off-policy evaluation needs."""
+
+    observation: tuple[float, ...]
+    feature_version: int
+    mask: tuple[bool, ...]
+    action: str
+    probability: float
+    """With which the policy in service chose this action; exact, never made up."""
+    policy_version: str
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One call of the business system."""
+
+    idempotency_key: str
+    task: str
+    slots: Mapping[str, str]
+    outcome: str
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One bot message that a turn produces."""
+
+    text: str
+    buttons: tuple[Button, ...] = ()
+    made_by: str = "template"
+    """How the text was made: template, or the generator's name; "checked" facts only."""
+
+
+@dataclass(frozen=True)
+class TurnRecord:
+    """Everything about one turn, written in the turn's own transaction."""
+
+    text: str
+    understanding: Understanding
+    decisions: tuple[Decision, ...]
+    executions: tuple[Execution, ...]
+    replies: tuple[Draft, ...]
+    state: DialogueState
+    """After the turn."""
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    """Stage → milliseconds."""

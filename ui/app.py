@@ -1,0 +1,40 @@
+"""The web server's application: the API and the chat page on one port."""
+
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI
+
+from chatbot.api import BODY_LIMIT, create_api
+from chatbot.assembly import build_chatbot
+from chatbot.bot import Chatbot
+from chatbot.settings import Settings
+from ui.chat import build_page
+from ui.theme import build_theme
+
+STYLE = Path(__file__).with_name("chat.css")
+
+
+def create_app() -> FastAPI:
+    """The application that CHATBOT_* describes: `uvicorn --factory ui.app:create_app`."""
+    settings = Settings()
+    return create_app_for(build_chatbot(settings), settings.body_limit)
+
+
+def create_app_for(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:
+    """The API of `bot` under /v1, /healthz, /readyz and /docs, and its chat page on /."""
+    app = create_api(bot, body_limit)
+    gr.mount_gradio_app(
+        app,
+        build_page(bot),
+        path="/",
+        theme=build_theme(),
+        css_paths=STYLE,
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+    )
+    return app

@@ -1,0 +1,257 @@
+"""The customer's chat page. What it shows is read from the store, so a reload or a restart loses nothing."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from html import escape
+from math import ceil
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import gradio as gr
+
+from chatbot.api import split_words
+from chatbot.bot import BadMessage, Chatbot
+from storage.conversations import UnknownConversation
+from storage.records import Message
+
+STARTERS = (
+    "What's my balance?",
+    "I lost my card",
+    "How long do transfers take?",
+    "Send $50 to another account",
+)
+PERSON = "I would like to talk to a person"
+SORRY = (
+    "Something went wrong on our side, and your message was not answered. Please send it again in a moment."
+)
+UNREACHABLE = "We cannot reach your conversation right now. Please reload the page in a moment."
+ANIMATION_SECONDS = 0.4
+"""In which the whole reply of a turn appears, whatever its length."""
+FRAMES = 10
+FEEDBACK = {1: "Like", -1: "Dislike", 0: None}
+VISITORS_AT_ONCE = 16
+LONGEST_INPUT = 8000
+"""More than the bot takes, so that it can say so; less than what the server reads of one request."""
+STORAGE_SECRET = "conversation"
+"""Gradio encrypts what it keeps in the browser with a key that it also sends there. It protects nothing, but
+must survive a restart."""
+
+TYPING = {"role": "assistant", "content": "…"}
+
+Updates = dict[Any, Any]
+"""Component → its new value."""
+
+logger = logging.getLogger(__name__)
+
+
+def build_page(bot: Chatbot) -> gr.Blocks:
+    """The chat page of `bot`."""
+    return ChatPage(bot).blocks
+
+
+class ChatPage:
+    """The components of the page, and what happens when a customer touches them."""
+
+    def __init__(self, bot: Chatbot) -> None:
+        self.bot = bot
+        domain = bot.pack.domain
+        with gr.Blocks(
+            title=f"{domain.business} – chat", analytics_enabled=False, fill_height=True
+        ) as self.blocks:
+            self.conversation = gr.BrowserState(
+                storage_key=f"conversation-{bot.pack.name}", secret=STORAGE_SECRET
+            )
+            self.nonce = gr.State(uuid4())
+            with gr.Column(elem_id="card"):
+                with gr.Row(elem_id="header"):
+                    gr.HTML(_header(domain.business, domain.assistant), elem_id="brand")
+                    self.person = gr.Button("Talk to a person", size="sm", elem_id="person")
+                    self.renew = gr.Button("New conversation", size="sm", elem_id="new")
+                self.chat = gr.Chatbot(
+                    label=f"Conversation with {domain.assistant}",
+                    show_label=False,
+                    container=False,
+                    scale=1,
+                    height="100%",
+                    elem_id="chat",
+                    buttons=[],
+                    layout="bubble",
+                    render_markdown=False,
+                    latex_delimiters=[],
+                    group_consecutive_messages=False,
+                    allow_tags=False,
+                )
+                self.suggestions = gr.Dataset(
+                    components=["textbox"],
+                    samples=[[""]],
+                    sample_labels=[""],
+                    samples_per_page=20,
+                    show_label=False,
+                    label="Suggestions",
+                    container=False,
+                    visible=False,
+                    elem_id="suggestions",
+                )
+                self.box = gr.Textbox(
+                    label="Your message",
+                    placeholder="Type your message…",
+                    show_label=False,
+                    container=False,
+                    lines=1,
+                    max_lines=5,
+                    max_length=LONGEST_INPUT,
+                    submit_btn="Send",
+                    autofocus=True,
+                    elem_id="box",
+                    html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="send"),
+                )
+                gr.HTML(
+                    f"<p>{escape(domain.assistant)} is automated. Never send passwords or PINs.</p>",
+                    elem_id="notice",
+                )
+            self._connect()
+        self.blocks.queue(api_open=False, default_concurrency_limit=VISITORS_AT_ONCE)
+
+    def _connect(self) -> None:
+        everything = [self.chat, self.suggestions, self.box, self.conversation, self.nonce]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        self.blocks.load(self.load, self.conversation, everything, **quiet)
+        self.renew.click(self.start, None, everything, **quiet)
+        self.box.submit(self.send_typed, [self.box, self.conversation, self.nonce], everything, **quiet)
+        self.suggestions.select(self.send_pressed, [self.conversation, self.nonce], everything, **quiet)
+        self.person.click(self.send_wish_for_person, [self.conversation, self.nonce], everything, **quiet)
+        self.chat.like(self.rate, self.conversation, None, **quiet)
+
+    def load(self, conversation_id: str | None) -> Updates:
+        """Show the conversation that this browser had, or start one."""
+        try:
+            conversation_id, history = self._open(conversation_id)
+        except Exception:
+            logger.exception("the chat page could not be loaded")
+            gr.Warning(UNREACHABLE, title="")
+            return gr.skip()
+        return self._show(history) | {self.conversation: conversation_id, self.nonce: uuid4()}
+
+    def start(self) -> Updates:
+        """Start a new conversation."""
+        return self.load(None)
+
+    def send_typed(self, text: str, conversation_id: str | None, nonce: UUID) -> Iterator[Updates]:
+        if not text or text.isspace():
+            yield gr.skip()
+            return
+        yield from self._send(text, conversation_id, nonce, typed=True)
+
+    def send_pressed(
+        self, pressed: gr.SelectData, conversation_id: str | None, nonce: UUID
+    ) -> Iterator[Updates]:
+        yield from self._send(pressed.value[0], conversation_id, nonce)
+
+    def send_wish_for_person(self, conversation_id: str | None, nonce: UUID) -> Iterator[Updates]:
+        yield from self._send(PERSON, conversation_id, nonce)
+
+    def rate(self, thumb: gr.LikeData, conversation_id: str | None) -> None:
+        """Store a thumb. Row i of the chat is message i of the history, as groups are off."""
+        try:
+            conversation_id, history = self._open(conversation_id)
+            rating = {True: 1, False: -1}.get(thumb.liked, 0)
+            self.bot.store.rate(conversation_id, history[thumb.index].seq, rating)
+        except Exception:
+            logger.exception("a rating could not be stored")
+            gr.Warning("Your rating could not be saved.", title="")
+
+    def _send(
+        self, text: str, conversation_id: str | None, nonce: UUID, typed: bool = False
+    ) -> Iterator[Updates]:
+        """Show the customer's message, then the bot's. What was not accepted goes back into the text box.
+
+        The message's id comes from the page's nonce and the text, and the nonce changes with each
+        accepted message: a second click, or a second try after a failure, is known to be the same message.
+        """
+        unsent: Updates = {self.box: text if typed else gr.skip()}
+        try:
+            conversation_id, history = self._open(conversation_id)
+            unsent |= self._show(history)
+            text = text if typed else _text_behind(text, history)
+            rows = [*_rows(history), {"role": "user", "content": escape(text, quote=False)}]
+            yield {
+                self.chat: gr.update(value=[*rows, TYPING], elem_classes=["typing"]),
+                self.suggestions: gr.update(visible=False),
+                self.box: "" if typed else gr.skip(),
+                self.conversation: conversation_id,
+            }
+            replies = self.bot.reply(conversation_id, text, str(uuid5(nonce, text)))
+            for frame in range(1, FRAMES):
+                shown = _rows(_reveal(replies, frame / FRAMES))
+                yield {self.chat: gr.update(value=[*rows, *shown], elem_classes=[])}
+                time.sleep(ANIMATION_SECONDS / FRAMES)
+            yield self._show(self.bot.store.history(conversation_id)) | {self.nonce: uuid4()}
+        except BadMessage as error:
+            gr.Warning(escape(str(error)), title="")
+            yield unsent
+        except Exception:
+            logger.exception("a message could not be answered")
+            gr.Warning(SORRY, title="")
+            yield unsent
+
+    def _open(self, conversation_id: str | None) -> tuple[str, tuple[Message, ...]]:
+        """The conversation with its history; a new one where the browser's is not known."""
+        if isinstance(conversation_id, str):
+            try:
+                return conversation_id, self.bot.store.history(conversation_id)
+            except UnknownConversation:
+                logger.info("a browser came with an unknown conversation")
+        conversation_id = self.bot.start()
+        return conversation_id, self.bot.store.history(conversation_id)
+
+    def _show(self, history: Sequence[Message]) -> Updates:
+        labels = [button.label for button in history[-1].buttons]
+        if not labels and all(message.author != "customer" for message in history):
+            labels = list(STARTERS)
+        feedback = [FEEDBACK[message.rating] for message in history if message.author != "customer"]
+        return {
+            self.chat: gr.update(value=_rows(history), feedback_value=feedback, elem_classes=[]),
+            self.suggestions: gr.update(
+                samples=[[label] for label in labels], sample_labels=labels, visible=bool(labels)
+            ),
+        }
+
+
+def _rows(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Rows of gr.Chatbot, which renders HTML even where render_markdown is off: so it is escaped here."""
+    return [
+        {
+            "role": "user" if message.author == "customer" else "assistant",
+            "content": escape(message.text, quote=False),
+        }
+        for message in messages
+    ]
+
+
+def _reveal(messages: Sequence[Message], share: float) -> list[Message]:
+    """The messages as they stand when the first `share` of their words has appeared."""
+    words = [split_words(message.text) for message in messages]
+    left = ceil(share * sum(map(len, words)))
+    revealed = []
+    for message, pieces in zip(messages, words, strict=True):
+        if left > 0:
+            revealed.append(replace(message, text="".join(pieces[:left])))
+        left -= len(pieces)
+    return revealed
+
+
+def _text_behind(label: str, history: Sequence[Message]) -> str:
+    """What pressing the suggestion `label` sends."""
+    return {button.label: button.text for button in history[-1].buttons}.get(label, label)
+
+
+def _header(business: str, assistant: str) -> str:
+    return f"""
+    <div class="monogram" aria-hidden="true">{escape(business[:1])}</div>
+    <div>
+      <h1>{escape(business)}</h1>
+      <p>{escape(assistant)}, virtual assistant</p>
+    </div>
+    """
