@@ -35,4 +35,6 @@ def business_database(url: str, pack: str) -> str:
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         return url
     path = Path(parsed.database)
-    return parsed.set(database=str(path.with_name(f"{path.stem}-{pack}{path.suffix}"))).render_as_string(False)
+    return parsed.set(database=str(path.with_name(f"{path.stem}-{pack}{path.suffix}"))).render_as_string(
+        False
+    )

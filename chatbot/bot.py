@@ -38,7 +38,13 @@ class Plan:
 
 class Chatbot:
     def __init__(
-        self, pack: Pack, parser: Parser, policy: Policy, backend: Backend, writer: TemplateReply, store: ConversationStore
+        self,
+        pack: Pack,
+        parser: Parser,
+        policy: Policy,
+        backend: Backend,
+        writer: TemplateReply,
+        store: ConversationStore,
     ) -> None:
         self.pack, self.parser, self.policy = pack, parser, policy
         self.backend, self.writer, self.store = backend, writer, store
@@ -49,7 +55,9 @@ class Chatbot:
         self.store.say(conversation_id, self.writer.opening())
         return conversation_id
 
-    def reply(self, conversation_id: str, text: str, client_message_id: str | None = None) -> tuple[Message, ...]:
+    def reply(
+        self, conversation_id: str, text: str, client_message_id: str | None = None
+    ) -> tuple[Message, ...]:
         """Answer a message; everything about the turn is committed at once, or not at all.
 
         The same client_message_id gives the same answer again and acts once. Raises BadMessage,
@@ -96,14 +104,18 @@ class Chatbot:
                 )
             )
             plan.state = act(plan.state, action, self.pack)
-            if action.kind in ("authenticate", "execute") and not self._execute(conversation_id, action, plan):
+            if action.kind in ("authenticate", "execute") and not self._execute(
+                conversation_id, action, plan
+            ):
                 break
         return plan
 
     def _execute(self, conversation_id: str, action: Action, plan: Plan) -> bool:
         """Ask the business system; False when it is out of reach, which leaves the task where it was."""
         task = action.argument or self.pack.domain.authentication.task
-        slots = {name: value.value for name, value in plan.state.slots.items() if name in self._slots_of(task)}
+        slots = {
+            name: value.value for name, value in plan.state.slots.items() if name in self._slots_of(task)
+        }
         if plan.state.customer_id is not None:
             slots[CUSTOMER_ID] = plan.state.customer_id
         key = idempotency_key(conversation_id, plan.state.executions, task, slots)
@@ -136,14 +148,15 @@ def idempotency_key(conversation_id: str, executions: int, task: str, slots: dic
 
 
 def clean(text: str) -> str:
-    """The message without control characters and outer space. Raises BadMessage when nothing, or too much, is left."""
+    """The message without control characters and outer space. Raises BadMessage."""
     kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Cn", "Co"))
     kept = kept.strip()
     if not kept or all(unicodedata.category(c) in ("Cf", "Zs") for c in kept):
         raise BadMessage("That message is empty. Please type what you need.")
     if len(kept) > LONGEST_MESSAGE:
         raise BadMessage(
-            f"That message has {len(kept):,} characters; I can read up to {LONGEST_MESSAGE:,}. Please send a shorter one."
+            f"That message has {len(kept):,} characters; I can read up to {LONGEST_MESSAGE:,}. "
+            "Please send a shorter one."
         )
     return kept
 

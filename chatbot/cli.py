@@ -2,12 +2,13 @@
 
 import typer
 
-from chatbot import nlu_commands
-
+from chatbot import nlu_commands, policy_commands, serve_commands
+from dialog_policy.policy import PolicyError
 from domains.document import PackError
 from nlu.data import DataError
 from nlu.parser import ModelError
 from nlu.pretrained import PretrainedError
+from storage.database import StorageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 train = typer.Typer(no_args_is_help=True, help="Train a model.")
@@ -18,8 +19,17 @@ app.add_typer(evaluate, name="evaluate")
 app.command("understand")(nlu_commands.understand)
 train.command("nlu")(nlu_commands.train_nlu)
 evaluate.command("nlu")(nlu_commands.evaluate_nlu)
+train.command("policy")(policy_commands.train_policy)
+evaluate.command("policy")(policy_commands.evaluate_policy)
+app.command("serve")(serve_commands.serve)
+app.command("chat")(serve_commands.chat)
+database = typer.Typer(no_args_is_help=True, help="Care for the database.")
+app.add_typer(database, name="database")
+database.command("upgrade")(serve_commands.upgrade_database)
+database.command("downgrade")(serve_commands.downgrade_database)
+database.command("check")(serve_commands.check_database)
 
-KNOWN_ERRORS = (PackError, DataError, ModelError, PretrainedError)
+KNOWN_ERRORS = (PackError, DataError, ModelError, PolicyError, PretrainedError, StorageError)
 
 
 def main() -> None:
@@ -29,5 +39,3 @@ def main() -> None:
     except KNOWN_ERRORS as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None
-
-

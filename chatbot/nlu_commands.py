@@ -13,14 +13,17 @@ from chatbot.settings import Settings
 from domains.schema import load_pack
 from moe.upcycling import load_bert
 from nlu.data import Example, load_data, load_pack_examples, thin
-from nlu.evaluate import evaluate
+from nlu.errors import measure, save_errors
+from nlu.evaluate import evaluate, parse_all
 from nlu.labels import label_map
 from nlu.parser import load_parser, save_parser
 from nlu.pieces import PieceSplitter
 from nlu.pretrained import pretrained_folder
 from nlu.train import TrainConfig, Trainer, new_model
 
-Data = Annotated[list[str], typer.Option(help="File or folder; file.json#split,split names splits. Repeatable.")]
+Data = Annotated[
+    list[str], typer.Option(help="File or folder; file.json#split,split names splits. Repeatable.")
+]
 Format = Annotated[list[str], typer.Option(help="Its format, once for each --data.")]
 Domain = Annotated[Path | None, typer.Option(help="Pack folder. Default: the shipped banking pack.")]
 
@@ -55,9 +58,13 @@ def train_nlu(
         examples += [e for e in rows if _plain(e.text) not in held_back]
     unknown = {i for e in examples for i in e.intents} - {*pack.intents, "out_of_scope"}
     if unknown:
-        fail(f"intent '{min(unknown)}' of the data is not in the pack; map it in {pack.folder / 'labels.yaml'}")
+        fail(
+            f"intent '{min(unknown)}' of the data is not in the pack; map it in {pack.folder / 'labels.yaml'}"
+        )
     weights = pretrained_folder()
-    trainer = Trainer(examples, pack, PieceSplitter(weights / "tokenizer.json"), TrainConfig(epochs=epochs, seed=seed))
+    trainer = Trainer(
+        examples, pack, PieceSplitter(weights / "tokenizer.json"), TrainConfig(epochs=epochs, seed=seed)
+    )
     model = new_model(trainer)
     load_bert(model.encoder, load_file(weights / "model.safetensors"))
     parser = trainer.run(model, out)
@@ -66,13 +73,26 @@ def train_nlu(
 
 
 def evaluate_nlu(
-    data: Data, format: Format, domain: Domain = None, model: Path | None = None, json: Json = False
+    data: Data,
+    format: Format,
+    domain: Domain = None,
+    model: Path | None = None,
+    errors_to: Annotated[
+        Path | None, typer.Option(help="Also write the error table for the simulator here.")
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Score a model, by default the shipped one, on labelled data."""
     settings = Settings()
     pack = load_pack(domain or settings.domain)
     parser = load_parser(model or settings.models / "nlu", pack)
-    examples = [e for source, name in _pairs(data, format) for e in load_data(source, name, label_map(pack, name)).examples]
+    examples = [
+        e
+        for source, name in _pairs(data, format)
+        for e in load_data(source, name, label_map(pack, name)).examples
+    ]
+    if errors_to is not None:
+        save_errors(measure(examples, parse_all(parser, examples)), errors_to)
     show(evaluate(parser, examples).as_dict(), json)
 
 

@@ -17,7 +17,11 @@ def show(data: dict[str, Any], as_json: bool) -> None:
         return
     table = Table(show_header=False)
     for key, value in data.items():
-        text = json_module.dumps(value, ensure_ascii=False, indent=1) if isinstance(value, dict | list | tuple) else value
+        text = (
+            json_module.dumps(value, ensure_ascii=False, indent=1)
+            if isinstance(value, dict | list | tuple)
+            else value
+        )
         table.add_row(key, f"{text:.4f}" if isinstance(text, float) else str(text))
     Console().print(table)
 

@@ -33,7 +33,9 @@ class TemplateReply:
         for action in actions:
             executed = results.pop(0) if action.kind in ("authenticate", "execute") and results else None
             key, facts = self._phrase(action, executed, state)
-            parts.append(self.pack.topics[key].text if key in self.pack.topics else self._fill(key, facts, variant))
+            parts.append(
+                self.pack.topics[key].text if key in self.pack.topics else self._fill(key, facts, variant)
+            )
         return Draft(" ".join(dict.fromkeys(parts)), self._buttons(actions, state), self.name)
 
     def fixed(self, key: str, variant: int) -> Draft:
@@ -97,7 +99,8 @@ class TemplateReply:
             return (Button("Yes, go ahead", "Yes, go ahead"), Button("No", "No"))
         if last.kind == "clarify":
             return tuple(
-                Button(d[0].upper() + d[1:], d) for d in (self.pack.intents[n].description for n in state.clarifying)
+                Button(d[0].upper() + d[1:], d)
+                for d in (self.pack.intents[n].description for n in state.clarifying)
             )
         if last.kind == "ask" and self.pack.slots[last.argument].choices:
             names = [value.replace("_", " ") for value in self.pack.slots[last.argument].choices]

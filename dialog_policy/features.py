@@ -59,7 +59,10 @@ def _features(state: DialogueState, pack: Pack, actions: tuple[Action, ...]) -> 
     for slot in pack.askable:
         value = state.slots.get(slot)
         yield f"{slot}.missing", float(slot in missing)
-        yield f"{slot}.confidence", min(value.confidence, 1.0) if value is not None and slot in relevant else 0.0
+        yield (
+            f"{slot}.confidence",
+            min(value.confidence, 1.0) if value is not None and slot in relevant else 0.0,
+        )
         yield f"{slot}.new", float(value is not None and value.turn == state.turn)
         yield f"{slot}.invalid", float(slot in state.invalid)
         yield f"{slot}.asked", min(state.ask_counts.get(slot, 0) / 3, 1.0)

@@ -1,5 +1,6 @@
 """Who chooses the next action: hand-written rules, or a trained network."""
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,13 @@ class RulePolicy:
         unsure = 0 < max(state.task_confidence, state.question_confidence) < self.clarify_below
         if unsure and state.alternatives:
             wanted.append(Action("clarify"))
-        wanted += [Action("answer"), Action("decline"), Action("authenticate"), Action("execute"), Action("confirm")]
+        wanted += [
+            Action("answer"),
+            Action("decline"),
+            Action("authenticate"),
+            Action("execute"),
+            Action("confirm"),
+        ]
         wanted += [Action("ask", slot) for slot in (*state.invalid, *state.missing(self.pack))]
         if state.goodbye:
             wanted.append(Action("close"))
@@ -102,7 +109,7 @@ class LearnedPolicy:
 def actor(sizes: list[int]) -> nn.Sequential:
     """Linear layers with tanh between them, as stable-baselines3 builds them."""
     layers: list[nn.Module] = []
-    for width, following in zip(sizes, sizes[1:], strict=False):
+    for width, following in itertools.pairwise(sizes):
         layers += [nn.Linear(width, following), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 
@@ -119,9 +126,13 @@ def load_policy(folder: Path, pack: Pack) -> LearnedPolicy:
     except (ValueError, KeyError, TypeError) as error:
         raise PolicyError(f"{folder / CONFIG}: not a policy configuration ({error!r})") from error
     if features != FEATURE_VERSION:
-        raise PolicyError(f"{folder / CONFIG}: feature version {features}, this program has {FEATURE_VERSION}; retrain")
+        raise PolicyError(
+            f"{folder / CONFIG}: feature version {features}, this program has {FEATURE_VERSION}; retrain"
+        )
     if actions != [str(action) for action in action_set(pack)]:
-        raise PolicyError(f"{folder / CONFIG}: trained for other actions than those of pack '{pack.name}'; retrain")
+        raise PolicyError(
+            f"{folder / CONFIG}: trained for other actions than those of pack '{pack.name}'; retrain"
+        )
     network = actor(sizes)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))

@@ -65,7 +65,11 @@ def _is_allowed(action: Action, state: DialogueState, pack: Pack) -> bool:
         case "execute":
             return may_execute(state, pack)
         case "confirm":
-            return _complete(state, pack) and pack.tasks[str(state.task)].confirm and state.confirmation != "given"
+            return (
+                _complete(state, pack)
+                and pack.tasks[str(state.task)].confirm
+                and state.confirmation != "given"
+            )
         case "clarify":
             return len(state.alternatives) == 2 and state.top_probability < CERTAIN and state.step == 0
         case "rephrase":
@@ -88,7 +92,7 @@ def may_execute(state: DialogueState, pack: Pack) -> bool:
 
 
 def _complete(state: DialogueState, pack: Pack) -> bool:
-    """All values there, none of them refused by its validator, and the customer known where that is required."""
+    """All values there and valid, and the customer known where that is required."""
     return (
         state.task is not None
         and not state.missing(pack)

@@ -154,7 +154,8 @@ class Pack(Strict):
             module = importlib.import_module(qualified)
         else:
             spec = importlib.util.spec_from_file_location(f"pack_{self.name}_backend", path)
-            assert spec and spec.loader
+            assert spec
+            assert spec.loader
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
         try:
@@ -248,7 +249,7 @@ def _load_topics(folder: Path, domain: Domain) -> dict[str, Topic]:
 def required_replies(domain: Domain) -> dict[str, frozenset[str]]:
     """Reply key → placeholders it may use, for every action that the domain gives rise to."""
     common = frozenset({"business", "assistant"})
-    keys = {key: common for key in FIXED_REPLIES}
+    keys = dict.fromkeys(FIXED_REPLIES, common)
     keys["clarify"] = common | {"first", "second"}
     keys["decline"] = keys["offer_help"] = common
     proof = domain.authentication.task

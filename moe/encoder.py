@@ -10,7 +10,7 @@ from moe.layers import EncoderBlock, MixtureFeedForward
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Defaults: MiniLM-L6's 1,536 neurons a block as one shared expert and eight routed ones, four of them active."""
+    """Defaults: MiniLM-L6's 1,536 neurons a block as one shared expert and eight routed ones, four active."""
 
     vocabulary: int = 30522
     positions: int = 512

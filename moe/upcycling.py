@@ -1,4 +1,4 @@
-"""From a dense transformer's feed-forward blocks to mixtures of experts (sparse upcycling, arXiv:2212.05055)."""
+"""From dense feed-forward blocks to mixtures of experts (sparse upcycling, arXiv:2212.05055)."""
 
 from collections.abc import Mapping
 

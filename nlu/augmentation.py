@@ -6,16 +6,15 @@ from dataclasses import replace
 
 from nlu.data import Example, Span
 
+KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 NEIGHBOURS = {
-    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "j": "hk",
-    "k": "jl", "l": "ko", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "w", "r": "et", "s": "ad", "t": "ry",
-    "u": "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
-}  # fmt: skip
+    letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in KEYBOARD for i, letter in enumerate(row)
+}
 JOINTS = (" and ", ". ", ", ", " also ", ", also ", " and also ", ". also ", "? ", " then ", " plus ", "\n")
 
 
 def roughen(example: Example, rng: random.Random, typos: float, bare: float) -> Example:
-    """With probability `typos` one or two typing errors in letters, with `bare` no punctuation between words."""
+    """With probability `typos` one or two typing errors, with probability `bare` no punctuation."""
     if rng.random() < bare:
         example = _map_characters(example, lambda c: "" if c in ".,?!;:'’" else c)
     if rng.random() < typos:

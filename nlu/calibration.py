@@ -39,7 +39,7 @@ def calibrate(model: NluModel, splitter: PieceSplitter, examples: Sequence[Examp
 
 
 def _threshold(scores: Tensor) -> float:
-    """The lowest score that at most FALSE_REJECTS of the in-scope messages exceed, and no lower than a third."""
+    """The lowest score that at most FALSE_REJECTS of in-scope messages exceed, but a third at least."""
     if len(scores) == 0:
         return 0.5
     return max(1 / 3, float(scores.quantile(1 - FALSE_REJECTS)))

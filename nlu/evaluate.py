@@ -55,7 +55,7 @@ def predicted(heard: Understanding) -> frozenset[str]:
 
 
 def evaluate(parser: Parser, examples: Sequence[Example]) -> NluReport:
-    """Intent figures on all examples, slot figures on those with slots; a message counts as exact with both right."""
+    """Intent figures on all examples, slot figures on those with slots; exact is both right."""
     heard = parse_all(parser, examples)
     gold = [frozenset(e.intents) for e in examples]
     right = [predicted(h) == g for h, g in zip(heard, gold, strict=True)]

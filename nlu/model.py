@@ -54,8 +54,12 @@ class NluModel(nn.Module):
 
     def forward(self, batch: Batch) -> Scores:
         features = self.encoder(batch.pieces, batch.segments, batch.mask)
+        with torch.autocast("cpu", enabled=False):  # the LSTM's shapes differ from batch to batch
+            return self._read(features.float(), batch)
+
+    def _read(self, features: Tensor, batch: Batch) -> Scores:
         longest = int(batch.lengths.max())
-        message = self.dropout(features[:, 1 : longest + 1].float())  # (batch, message pieces, width)
+        message = self.dropout(features[:, 1 : longest + 1])  # (batch, message pieces, width)
         mask = torch.arange(longest) < batch.lengths[:, None]  # (batch, message pieces)
         packed = pack_padded_sequence(message, batch.lengths, batch_first=True, enforce_sorted=False)
         read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=longest)

@@ -47,7 +47,7 @@ class Parser:
         self.pack = pack
 
     def parse(self, text: str, context: Sequence[str] = (), asked: str | None = None) -> Understanding:
-        """Understand one message, given the customer's earlier ones (latest first) and the slot just asked for."""
+        """Understand a message, given the customer's earlier ones (latest first) and the slot just asked."""
         return self.parse_many([text], [self._with_question(context, asked)])[0]
 
     def _with_question(self, context: Sequence[str], asked: str | None) -> Sequence[str]:
@@ -79,7 +79,7 @@ class Parser:
         offsets: tuple[tuple[int, int], ...],
     ) -> Understanding:
         names = self.model.config.intents
-        # With two wishes the softmax is shared between them: each one's own probability is up to twice its share.
+        # Two wishes share the softmax: each one's own probability is up to twice its share.
         present = (1 - several) * probabilities + several * (2 * probabilities).clamp_max(1.0)
         order = probabilities.argsort(descending=True).tolist()
         ranked = tuple(

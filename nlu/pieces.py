@@ -45,7 +45,8 @@ class PieceSplitter:
             self._tokenizer.token_to_id(t) for t in ("[CLS]", "[SEP]", "[UNK]")
         )
 
-    def __call__(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> Batch:
+    def __call__(self, texts: Sequence[str], contexts: Sequence[Sequence[str]], multiple: int = 1) -> Batch:
+        """The batch, padded to a `multiple`: training in bfloat16 compiles a kernel for every new shape."""
         rows: list[tuple[list[int], list[int]]] = []
         offsets: list[tuple[tuple[int, int], ...]] = []
         messages = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
@@ -55,7 +56,7 @@ class PieceSplitter:
             earlier = self._context(context)
             first = [self.cls, *ids, self.sep]
             rows.append((first + earlier, [0] * len(first) + [1] * len(earlier)))
-        longest = max(len(ids) for ids, _ in rows)
+        longest = -(-max(len(ids) for ids, _ in rows) // multiple) * multiple
         return Batch(
             pieces=torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows]),
             segments=torch.tensor([segment + [0] * (longest - len(segment)) for _, segment in rows]),

@@ -70,7 +70,7 @@ class Trainer:
         self.slots = tuple(s for s in pack.slots if s in slots) if pack else tuple(sorted(slots))
 
     def run(self, model: NluModel, folder: Path) -> Parser:
-        """Train, checkpoint after each epoch, calibrate; `folder` takes checkpoint.pt and TensorBoard logs."""
+        """Train, checkpoint each epoch, calibrate; `folder` takes checkpoint.pt and TensorBoard logs."""
         config = self.config
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
@@ -133,7 +133,7 @@ class Trainer:
     ) -> float:
         config = self.config
         model.train()
-        batch = self.splitter([e.text for e in examples], [e.context for e in examples])
+        batch = self.splitter([e.text for e in examples], [e.context for e in examples], multiple=8)
         with torch.autocast("cpu", torch.bfloat16):
             scores = model(batch)
         loss = F.cross_entropy(

@@ -10,13 +10,29 @@ import dateparser
 from domains.schema import Slot
 
 UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-TENS = {
-    word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+    *(
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    ),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+NUMBER_WORDS = {
+    **{word: n for n, word in enumerate(UNITS)},
+    **{word: 10 * n for n, word in enumerate(TENS, 2)},
+    "a": 1, "an": 1, "couple": 2, "few": 3,
 }
-NUMBER_WORDS = {word: n for n, word in enumerate(UNITS)} | TENS | {"a": 1, "an": 1, "couple": 2, "few": 3}
 SCALES = {"hundred": 100, "thousand": 1000, "grand": 1000, "million": 1_000_000}
 FILLERS = re.compile(
     r"^(?:it'?s|it is|its|my name is|i am|i'm|im|this is|on|at|around|about|the|is|for|name)\b[:\s]*", re.I
@@ -148,8 +164,7 @@ def _date(text: str, today: date) -> str:
         return _past(_make_date(year if year > 99 else 2000 + year, month, day), today)
     lowered = re.sub(r"(\d)\s*(?:st|nd|rd|th)\b(?: of)?", r"\1", lowered)
     if re.search(
-        r"\b(?:today|this (?:morning|afternoon|evening|noon)|tonight|just now|earlier|hours? ago|minutes? ago)\b",
-        lowered,
+        r"\b(?:to(?:day|night)|this (?:\w+noon|morning|evening)|now|earlier|(?:hour|minute)s? ago)\b", lowered
     ):
         return today.isoformat()
     if re.search(r"\b(?:yesterday|last (?:night|evening))\b", lowered):

@@ -15,12 +15,12 @@ from storage.state import DialogueState
 from storage.tables import ConversationRow, DecisionRow, ExecutionRow, MessageRow, Status, TurnRow
 
 
-class UnknownConversation(StorageError):  # noqa: N818
+class UnknownConversation(StorageError):
     def __init__(self, conversation_id: str) -> None:
         super().__init__(f"There is no conversation {conversation_id!r}; make one first")
 
 
-class UnknownMessage(StorageError):  # noqa: N818
+class UnknownMessage(StorageError):
     def __init__(self, conversation_id: str, seq: int) -> None:
         super().__init__(f"Conversation {conversation_id!r} has no bot message {seq} to rate")
 

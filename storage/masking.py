@@ -10,7 +10,7 @@ GAP = "[ .\u00a0\u2010-\u2013-]"
 
 CARD_LENGTHS = range(13, 20)
 
-OWN_ID = re.compile(r"(\b(?=[0-9-]*[a-f])[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b)")
+OWN_ID = re.compile(r"(\b(?=[0-9-]{0,35}[a-f])[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b)")
 """Ids of conversations and the like, whose chance runs of digits mean nothing."""
 
 EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
@@ -83,9 +83,10 @@ def _last_four(number: str) -> str:
 
 def _is_card(digits: str) -> bool:
     """Length and Luhn's check digit."""
+    if len(digits) not in CARD_LENGTHS:
+        return False
     doubled = (2 * int(digit) for digit in digits[-2::-2])
-    luhn = sum(map(int, digits[::-2])) + sum(value // 10 + value % 10 for value in doubled)
-    return len(digits) in CARD_LENGTHS and luhn % 10 == 0
+    return (sum(map(int, digits[::-2])) + sum(value // 10 + value % 10 for value in doubled)) % 10 == 0
 
 
 class MaskingFilter(logging.Filter):

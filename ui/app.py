@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import gradio as gr
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 
 from chatbot.api import BODY_LIMIT, create_api
 from chatbot.assembly import build_chatbot
@@ -12,7 +12,8 @@ from chatbot.settings import Settings
 from ui.chat import build_page
 from ui.theme import build_theme
 
-STYLE = Path(__file__).with_name("chat.css")
+FOLDER = Path(__file__).parent
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def create_app() -> FastAPI:
@@ -24,14 +25,22 @@ def create_app() -> FastAPI:
 def create_app_for(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:
     """The API of `bot` under /v1, /healthz, /readyz and /docs, and its chat page on /."""
     app = create_api(bot, body_limit)
+
+    @app.api_route("/v1/{path:path}", methods=METHODS, include_in_schema=False)
+    def refuse(path: str) -> None:
+        """Else the page, which takes all that is left, would answer in its own way."""
+        raise HTTPException(404, "The API has no such operation.")
+
     gr.mount_gradio_app(
         app,
         build_page(bot),
         path="/",
         theme=build_theme(),
-        css_paths=STYLE,
+        css_paths=FOLDER / "chat.css",
+        favicon_path=str(FOLDER / "favicon.svg"),
         footer_links=[],
         run_history=False,
+        max_file_size=1,  # nobody sends files here, so none are taken
         show_error=False,
         ssr_mode=False,
         mcp_server=False,

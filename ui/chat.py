@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html import escape
-from math import ceil
-from typing import Any
+from typing import Any, Literal, cast
 from uuid import UUID, uuid4, uuid5
 
 import gradio as gr
 
 from chatbot.api import split_words
-from chatbot.bot import BadMessage, Chatbot
+from chatbot.bot import LONGEST_MESSAGE, BadMessage, Chatbot
 from storage.conversations import UnknownConversation
 from storage.records import Message
 
@@ -31,8 +30,10 @@ ANIMATION_SECONDS = 0.4
 """In which the whole reply of a turn appears, whatever its length."""
 FRAMES = 10
 FEEDBACK = {1: "Like", -1: "Dislike", 0: None}
+RATINGS: dict[Any, Literal[-1, 0, 1]] = {True: 1, False: -1}
+"""What gr.LikeData says of a thumb → rating. It says "" of one that was taken back."""
 VISITORS_AT_ONCE = 16
-LONGEST_INPUT = 8000
+LONGEST_INPUT = 2 * LONGEST_MESSAGE
 """More than the bot takes, so that it can say so; less than what the server reads of one request."""
 STORAGE_SECRET = "conversation"
 """Gradio encrypts what it keeps in the browser with a key that it also sends there. It protects nothing, but
@@ -57,9 +58,9 @@ class ChatPage:
     def __init__(self, bot: Chatbot) -> None:
         self.bot = bot
         domain = bot.pack.domain
-        with gr.Blocks(
-            title=f"{domain.business} – chat", analytics_enabled=False, fill_height=True
-        ) as self.blocks:
+        self.blocks = gr.Blocks(title=f"{domain.business} – chat", analytics_enabled=False, fill_height=True)
+        self.blocks.queue(api_open=False, default_concurrency_limit=VISITORS_AT_ONCE)
+        with self.blocks:
             self.conversation = gr.BrowserState(
                 storage_key=f"conversation-{bot.pack.name}", secret=STORAGE_SECRET
             )
@@ -112,7 +113,6 @@ class ChatPage:
                     elem_id="notice",
                 )
             self._connect()
-        self.blocks.queue(api_open=False, default_concurrency_limit=VISITORS_AT_ONCE)
 
     def _connect(self) -> None:
         everything = [self.chat, self.suggestions, self.box, self.conversation, self.nonce]
@@ -130,8 +130,8 @@ class ChatPage:
             conversation_id, history = self._open(conversation_id)
         except Exception:
             logger.exception("the chat page could not be loaded")
-            gr.Warning(UNREACHABLE, title="")
-            return gr.skip()
+            gr.Warning(UNREACHABLE, title="No connection")
+            return dict(gr.skip())
         return self._show(history) | {self.conversation: conversation_id, self.nonce: uuid4()}
 
     def start(self) -> Updates:
@@ -152,15 +152,16 @@ class ChatPage:
     def send_wish_for_person(self, conversation_id: str | None, nonce: UUID) -> Iterator[Updates]:
         yield from self._send(PERSON, conversation_id, nonce)
 
-    def rate(self, thumb: gr.LikeData, conversation_id: str | None) -> None:
+    def rate(self, thumb: gr.LikeData, conversation_id: str) -> None:
         """Store a thumb. Row i of the chat is message i of the history, as groups are off."""
         try:
-            conversation_id, history = self._open(conversation_id)
-            rating = {True: 1, False: -1}.get(thumb.liked, 0)
-            self.bot.store.rate(conversation_id, history[thumb.index].seq, rating)
+            history = self.bot.store.history(conversation_id)
+            self.bot.store.rate(
+                conversation_id, history[cast(int, thumb.index)].seq, RATINGS.get(thumb.liked, 0)
+            )
         except Exception:
             logger.exception("a rating could not be stored")
-            gr.Warning("Your rating could not be saved.", title="")
+            gr.Warning("Your rating could not be saved.", title="Not saved")
 
     def _send(
         self, text: str, conversation_id: str | None, nonce: UUID, typed: bool = False
@@ -189,11 +190,11 @@ class ChatPage:
                 time.sleep(ANIMATION_SECONDS / FRAMES)
             yield self._show(self.bot.store.history(conversation_id)) | {self.nonce: uuid4()}
         except BadMessage as error:
-            gr.Warning(escape(str(error)), title="")
+            gr.Warning(escape(str(error)), title="Not sent")
             yield unsent
         except Exception:
             logger.exception("a message could not be answered")
-            gr.Warning(SORRY, title="")
+            gr.Warning(SORRY, title="Not sent")
             yield unsent
 
     def _open(self, conversation_id: str | None) -> tuple[str, tuple[Message, ...]]:
@@ -231,9 +232,9 @@ def _rows(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def _reveal(messages: Sequence[Message], share: float) -> list[Message]:
-    """The messages as they stand when the first `share` of their words has appeared."""
+    """The messages when `share` of their words has appeared; one word from the start, the last at the end."""
     words = [split_words(message.text) for message in messages]
-    left = ceil(share * sum(map(len, words)))
+    left = max(1, int(share * sum(map(len, words))))
     revealed = []
     for message, pieces in zip(messages, words, strict=True):
         if left > 0:

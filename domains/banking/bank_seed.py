@@ -104,7 +104,7 @@ def _demo_customers(today: date) -> list[Customer]:
                 _account("4400127316", "checking", 2_450_00, _moment(today, 2_200)),
                 _account("4400127324", "savings", 8_120_50, _moment(today, 2_000)),
             ],
-            cards=[Card(number="4539148803436467", expires_on=later)],
+            cards=[Card(number="5412750003436467", expires_on=later)],
         ),
         Customer(
             name="Omar Castellanos",

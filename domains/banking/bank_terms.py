@@ -5,7 +5,7 @@ Those that customers can ask about stand in facts.yaml too; a test holds the two
 
 from datetime import date, timedelta
 
-ROUTING_NUMBER = "021307559"
+ROUTING_NUMBER = "021307553"
 
 FAILED_VERIFICATIONS = 5
 LOCK_TIME = timedelta(minutes=15)

@@ -211,7 +211,7 @@ EXPECTED: dict[tuple[str, str], dict[str, str]] = {
     },
     ("order_checks", "limit_exceeded"): {"quantity": "11", "limit": "10"},
     ("order_checks", "insufficient_funds"): {"fee": "$72.00", "balance": "$61.20"},
-    ("get_routing_number", "done"): {"routing_number": "021307559"},
+    ("get_routing_number", "done"): {"routing_number": "021307553"},
     ("close_account", "already_closed"): {"account": "savings ··6612", "closed_on": "November 20, 2026"},
     ("close_account", "balance_not_zero"): {"account": "checking ··6604", "balance": "$1,310.75"},
     ("check_offer_eligibility", "not_eligible"): {"reason": "your checking balance is below $500.00"},
@@ -284,7 +284,7 @@ def test_that_what_the_bot_must_not_send_is_an_error(
 @pytest.mark.parametrize(
     "proof",
     [
-        {"card_number": "4539148803436467"},
+        {"card_number": "5412750003436467"},
         {"account_number": "7324", "card_number": ""},
         {"account_number": DANA_CHECKING, "card_number": ""},
         {"name": "WHITFIELD, Dana"},
@@ -390,6 +390,7 @@ def test_that_the_daily_limit_holds_to_the_cent_and_ends_with_the_day(bank: Demo
     assert from_savings("0.01").outcome == "limit_exceeded"
     clock.now = datetime(2026, 11, 21, tzinfo=UTC)
     assert from_savings("0.01").outcome == "done"
+    assert from_savings("5000.00").facts["left_today"] == "$4,999.99"
 
 
 def test_that_the_whole_balance_can_be_sent_and_not_a_cent_more(bank: DemoBank) -> None:

@@ -1,4 +1,4 @@
-"""The written knowledge of the banking pack: complete, free of literal numbers, and short enough for a chat."""
+"""The knowledge of the banking pack: complete, free of literal numbers, short enough for a chat."""
 
 import re
 from collections.abc import Mapping

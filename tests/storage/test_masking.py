@@ -1,5 +1,6 @@
 import io
 import logging
+import time
 from collections.abc import Callable
 
 import pytest
@@ -28,7 +29,9 @@ def test_that_a_mistyped_card_number_is_hidden_too() -> None:
     assert mask("4111 1111 1111 1112") == "··1112"
 
 
-@pytest.mark.parametrize("text", ["123-45-6789", "my SSN: 123 45 6789", "social security number 123456789", "ssn 6789"])
+@pytest.mark.parametrize(
+    "text", ["123-45-6789", "my SSN: 123 45 6789", "social security number 123456789", "ssn 6789"]
+)
 def test_that_nothing_of_a_social_security_number_is_left(text: str) -> None:
     assert not any(character.isdigit() for character in mask(text))
 
@@ -40,7 +43,15 @@ def test_that_email_addresses_are_hidden(address: str) -> None:
 
 @pytest.mark.parametrize(
     "number",
-    ["(555) 123-4567", "555-123-4567", "555.123.4567", "+1 555 123 4567", "1-555-123-4567", "123-4567", "5551234567"],
+    [
+        "(555) 123-4567",
+        "555-123-4567",
+        "555.123.4567",
+        "+1 555 123 4567",
+        "1-555-123-4567",
+        "123-4567",
+        "5551234567",
+    ],
 )
 def test_that_telephone_numbers_are_hidden(number: str) -> None:
     assert mask(f"call {number} now") == "call ··4567 now"
@@ -71,16 +82,21 @@ def test_that_other_text_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["card 4111 1111 1111 1111 12345678", "ssn 123-45-6789 in 2024", "a@b.example 555-123-4567 4111111111111112"],
+    [
+        "card 4111 1111 1111 1111 12345678",
+        "ssn 123-45-6789 in 2024",
+        "a@b.example 555-123-4567 4111111111111112",
+    ],
 )
 def test_that_masking_twice_changes_nothing_more(text: str) -> None:
     assert mask(mask(text)) == mask(text)
 
 
-def test_that_a_long_text_is_masked_in_no_time() -> None:
-    mask("1 " * 50_000)
-    mask("a" * 100_000)
-    mask("a.b-" * 25_000 + "@")
+@pytest.mark.parametrize("part", ["1 ", "a", "a.b-", "123-", "1", "a@", "+1 ", "abcdef01-"])
+def test_that_a_long_text_is_masked_in_no_time(part: str) -> None:
+    start = time.perf_counter()
+    mask(part * 2_000)
+    assert time.perf_counter() - start < 2
 
 
 @pytest.fixture
@@ -91,7 +107,7 @@ def logged() -> Callable[..., str]:
         handler.addFilter(MaskingFilter())
         logger = logging.Logger("test")
         logger.addHandler(handler)
-        logger.error(*args, exc_info=failure)  # type: ignore[arg-type]
+        logger.error(*args, exc_info=failure)
         return stream.getvalue()
 
     return log
@@ -102,7 +118,7 @@ def test_that_the_filter_masks_message_and_arguments(logged: Callable[..., str])
     assert logged("%(who)s paid", {"who": "555-123-4567"}) == "··4567 paid\n"
 
 
-def test_that_the_filter_masks_numbers_and_what_only_the_whole_message_shows(logged: Callable[..., str]) -> None:
+def test_that_the_filter_masks_what_only_the_whole_message_shows(logged: Callable[..., str]) -> None:
     assert logged("account %d", 12345678) == "account ··5678\n"
     assert logged("card %s %s %s %s", "4111", "1111", "1111", "1111") == "card card ··1111\n"
 
@@ -119,7 +135,7 @@ def test_that_the_filter_masks_objects_and_tracebacks(logged: Callable[..., str]
 
 def test_that_the_filter_keeps_harmless_arguments_apart() -> None:
     arguments = ("127.0.0.1:5000", "GET", "/v1/health", "1.1", 200)
-    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 1, '%s - "%s %s HTTP/%s" %d', arguments, None)
+    record = logging.LogRecord("access", logging.INFO, "", 1, '%s - "%s %s HTTP/%s" %d', arguments, None)
     assert MaskingFilter().filter(record)
     assert record.args == arguments
 

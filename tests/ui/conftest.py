@@ -13,6 +13,10 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.stand_in_bot import StandInBot
+from tests.ui.window import visit
+from ui.app import create_app_for
+
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-background-networking",
@@ -52,6 +56,17 @@ def serve() -> Iterator[Callable[[FastAPI], str]]:
     """Serves an application until the test ends; gives its URL."""
     with ExitStack() as servers:
         yield lambda app: servers.enter_context(running(app, free_port()))
+
+
+@pytest.fixture
+def bot() -> StandInBot:
+    return StandInBot()
+
+
+@pytest.fixture
+def chat(bot: StandInBot, page: Page, serve: Callable[[FastAPI], str]) -> Page:
+    """The page, open, with its greeting."""
+    return visit(page, serve(create_app_for(bot)))
 
 
 @contextmanager

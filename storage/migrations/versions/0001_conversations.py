@@ -25,8 +25,10 @@ def upgrade() -> None:
         sa.Column("visitor", sa.Text()),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_conversations"),
-        sa.CheckConstraint("status IN ('open', 'handed_over', 'closed')", name="ck_conversations_status"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_conversations")),
+        sa.CheckConstraint(
+            "status IN ('open', 'handed_over', 'closed')", name=op.f("ck_conversations_status")
+        ),
     )
     op.create_table(
         "messages",
@@ -38,12 +40,14 @@ def upgrade() -> None:
         sa.Column("made_by", sa.Text()),
         sa.Column("rating", sa.Integer(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("conversation_id", "seq", name="pk_messages"),
-        sa.ForeignKeyConstraint(["conversation_id"], ["conversations.id"], name="fk_messages_conversations"),
-        sa.CheckConstraint("seq >= 1", name="ck_messages_seq"),
-        sa.CheckConstraint("author IN ('customer', 'bot', 'agent')", name="ck_messages_author"),
+        sa.PrimaryKeyConstraint("conversation_id", "seq", name=op.f("pk_messages")),
+        sa.ForeignKeyConstraint(
+            ["conversation_id"], ["conversations.id"], name=op.f("fk_messages_conversations")
+        ),
+        sa.CheckConstraint("seq >= 1", name=op.f("ck_messages_seq")),
+        sa.CheckConstraint("author IN ('customer', 'bot', 'agent')", name=op.f("ck_messages_author")),
         sa.CheckConstraint(
-            "rating IN (-1, 0, 1) AND (rating = 0 OR author = 'bot')", name="ck_messages_rating"
+            "rating IN (-1, 0, 1) AND (rating = 0 OR author = 'bot')", name=op.f("ck_messages_rating")
         ),
     )
     op.create_table(
@@ -58,20 +62,22 @@ def upgrade() -> None:
         sa.Column("state", JSON, nullable=False),
         sa.Column("latency_ms", JSON, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("conversation_id", "number", name="pk_turns"),
-        sa.ForeignKeyConstraint(["conversation_id"], ["conversations.id"], name="fk_turns_conversations"),
+        sa.PrimaryKeyConstraint("conversation_id", "number", name=op.f("pk_turns")),
+        sa.ForeignKeyConstraint(
+            ["conversation_id"], ["conversations.id"], name=op.f("fk_turns_conversations")
+        ),
         sa.ForeignKeyConstraint(
             ["conversation_id", "message_seq"],
             ["messages.conversation_id", "messages.seq"],
-            name="fk_turns_messages",
+            name=op.f("fk_turns_messages"),
         ),
         sa.UniqueConstraint(
-            "conversation_id", "client_message_id", name="uq_turns_conversation_id_client_message_id"
+            "conversation_id", "client_message_id", name=op.f("uq_turns_conversation_id_client_message_id")
         ),
-        sa.CheckConstraint("number >= 1", name="ck_turns_number"),
-        sa.CheckConstraint("last_seq >= message_seq", name="ck_turns_last_seq"),
+        sa.CheckConstraint("number >= 1", name=op.f("ck_turns_number")),
+        sa.CheckConstraint("last_seq >= message_seq", name=op.f("ck_turns_last_seq")),
     )
-    op.create_index("ix_turns_created_at", "turns", ["created_at"])
+    op.create_index(op.f("ix_turns_created_at"), "turns", ["created_at"])
     op.create_table(
         "decisions",
         sa.Column("conversation_id", sa.Text(), nullable=False),
@@ -83,12 +89,14 @@ def upgrade() -> None:
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("probability", sa.Double(), nullable=False),
         sa.Column("policy_version", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("conversation_id", "turn", "step", name="pk_decisions"),
+        sa.PrimaryKeyConstraint("conversation_id", "turn", "step", name=op.f("pk_decisions")),
         sa.ForeignKeyConstraint(
-            ["conversation_id", "turn"], ["turns.conversation_id", "turns.number"], name="fk_decisions_turns"
+            ["conversation_id", "turn"],
+            ["turns.conversation_id", "turns.number"],
+            name=op.f("fk_decisions_turns"),
         ),
-        sa.CheckConstraint("step >= 1", name="ck_decisions_step"),
-        sa.CheckConstraint("probability > 0 AND probability <= 1", name="ck_decisions_probability"),
+        sa.CheckConstraint("step >= 1", name=op.f("ck_decisions_step")),
+        sa.CheckConstraint("probability > 0 AND probability <= 1", name=op.f("ck_decisions_probability")),
     )
     op.create_table(
         "executions",
@@ -101,12 +109,14 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("facts", JSON, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("idempotency_key", name="pk_executions"),
+        sa.PrimaryKeyConstraint("idempotency_key", name=op.f("pk_executions")),
         sa.ForeignKeyConstraint(
-            ["conversation_id", "turn"], ["turns.conversation_id", "turns.number"], name="fk_executions_turns"
+            ["conversation_id", "turn"],
+            ["turns.conversation_id", "turns.number"],
+            name=op.f("fk_executions_turns"),
         ),
         sa.UniqueConstraint(
-            "conversation_id", "turn", "position", name="uq_executions_conversation_id_turn_position"
+            "conversation_id", "turn", "position", name=op.f("uq_executions_conversation_id_turn_position")
         ),
     )
 

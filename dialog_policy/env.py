@@ -1,0 +1,117 @@
+"""Conversations with simulated customers as a gymnasium environment with action masks."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from dialog_policy.ear import NoisyEar
+from dialog_policy.features import observe
+from dialog_policy.population import Population
+from dialog_policy.rules import action_set, allowed, concrete
+from dialog_policy.simulator import Customer
+from domains.schema import Pack
+from nlu.errors import NluErrors
+from storage.actions import Action
+from storage.state import DialogueState, act, hear, record
+
+Observation = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """What is a good conversation, in one place."""
+
+    satisfied: float = 20.0
+    """The customer got what it came for, or was rightly refused or handed over."""
+    message: float = -1.0
+    """Each message the customer has to write."""
+    left: float = -15.0
+    """The customer gave up."""
+    needless_handoff: float = -10.0
+    """A person was called for what the bot could have done."""
+    unfinished: float = -15.0
+    """The bot said goodbye too early."""
+
+
+class DialogueEnv(gym.Env[Observation, np.int64]):
+    """One episode is one conversation; one step one bot action."""
+
+    def __init__(self, pack: Pack, population: Population, errors: NluErrors, seed: int = 0) -> None:
+        self.pack, self.population, self.errors = pack, population, errors
+        self.reward = Reward()
+        self.actions = action_set(pack)
+        size = len(observe(DialogueState(), pack, self.actions))
+        self.observation_space = spaces.Box(0.0, 1.0, (size,), np.float32)
+        self.action_space = spaces.Discrete(len(self.actions))
+        self._rng = random.Random(seed)
+        self.state = DialogueState()
+        self._turn: list[Action] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self._rng = random.Random(seed)
+        kinds = self.population.kinds
+        name = self._rng.choices(list(kinds), weights=[kind.share for kind in kinds.values()])[0]
+        ear = NoisyEar(self.pack, self.errors, self._rng)
+        self.customer = Customer(self.pack, name, kinds[name], ear, self._rng)
+        self.state = hear(DialogueState(greeted=True), self.customer.open(), self.pack)
+        self._turn = []
+        return self._observe(), {}
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        return allowed(self.state, self.pack, self.actions)
+
+    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        chosen = concrete(self.actions[int(action)], self.state)
+        self._turn.append(chosen)
+        self.state = act(self.state, chosen, self.pack)
+        if chosen.kind in ("authenticate", "execute"):
+            self._execute(chosen)
+        if not chosen.waits:
+            return self._observe(), 0.0, False, False, {}
+        heard = self.customer.answer(self._turn, self.state)
+        self._turn = []
+        if heard is None:
+            satisfied, reward = self._judge(chosen)
+            return self._observe(), reward, True, False, self._summary(satisfied, chosen)
+        self.state = hear(self.state, heard, self.pack)
+        return self._observe(), self.reward.message, False, False, {}
+
+    def _execute(self, action: Action) -> None:
+        task = action.argument or self.pack.domain.authentication.task
+        if action.kind == "authenticate":
+            entries = self.pack.domain.authentication.slots
+            names = [n for entry in entries for n in ((entry,) if isinstance(entry, str) else entry)]
+        else:
+            names = [*self.pack.tasks[task].slots, *self.pack.tasks[task].optional]
+        values = {name: self.state.slots[name].value for name in names if name in self.state.slots}
+        self.state = record(self.state, task, self.customer.execute(task, values), self.pack)
+
+    def _judge(self, last: Action) -> tuple[bool, float]:
+        satisfied = self.customer.satisfied(self.state.handed_over)
+        if satisfied:
+            return True, self.reward.satisfied
+        if self.customer.left:
+            return False, self.reward.left
+        return False, self.reward.needless_handoff if last.kind == "handoff" else self.reward.unfinished
+
+    def _summary(self, satisfied: bool, last: Action) -> dict[str, Any]:
+        return {
+            "kind": self.customer.kind_name,
+            "satisfied": satisfied,
+            "turns": self.customer.messages,
+            "handed_over": last.kind == "handoff",
+            "left": self.customer.left,
+            "wrong_executions": self.customer.wrong_executions,
+        }
+
+    def _observe(self) -> Observation:
+        return observe(self.state, self.pack, self.actions)
