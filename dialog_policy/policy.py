@@ -95,14 +95,13 @@ class LearnedPolicy:
     def choose(self, state: DialogueState) -> Choice:
         mask = allowed(state, self.pack, self.actions)
         observation = observe(state, self.pack, self.actions)
-        scores = self.scores(observation)
-        scores[~torch.from_numpy(mask)] = -torch.inf
+        scores = self.scores(observation).masked_fill(~torch.from_numpy(mask), -torch.inf)
         return Choice(self.actions[int(scores.argmax())], observation, mask, 1.0)
 
     @torch.inference_mode()
     def scores(self, observation: NDArray[np.float32]) -> Tensor:
         """(actions,) unmasked logits."""
-        scores: Tensor = self.network(torch.from_numpy(observation)).clone()
+        scores: Tensor = self.network(torch.from_numpy(observation))
         return scores
 
 

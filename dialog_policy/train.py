@@ -116,7 +116,7 @@ def imitate(model: MaskablePPO, shown: Demonstrations, seed: int, epochs: int = 
             logits = model.policy.action_net(latent).masked_fill(~masks[rows], -1e8)
             loss = F.cross_entropy(logits, actions[rows])
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
 
 
@@ -126,7 +126,7 @@ def export(
     """Write the actor alone, as safetensors: what is served is no pickle."""
     extractor, head = model.policy.mlp_extractor.policy_net, model.policy.action_net
     linear = [layer for layer in extractor if isinstance(layer, torch.nn.Linear)] + [head]
-    sizes = [int(linear[0].in_features), *(int(layer.out_features) for layer in linear)]
+    sizes = [linear[0].weight.shape[1], *(layer.weight.shape[0] for layer in linear)]
     network = actor(sizes)
     targets = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
     for target, source in zip(targets, linear, strict=True):

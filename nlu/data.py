@@ -63,7 +63,7 @@ def load_data(source: str, data_format: str, labels: LabelMap) -> Loaded:
             if splits
             else list(FORMATS[data_format](path, labels))
         )
-    except (UnicodeDecodeError, OSError) as error:
+    except (UnicodeDecodeError, OSError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     examples = tuple(row for row in rows if row is not None)
     if not examples:
@@ -93,7 +93,7 @@ def thin(
 def _multidogo(path: Path, labels: LabelMap) -> Iterator[Example | None]:
     """Customer turns in order; the context is the customer's own earlier turns."""
     earlier: dict[str, tuple[str, ...]] = {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _lines(path)
     if not lines or lines[0].split("\t")[3:] != ["utterance", "slot-labels", "intent"]:
         raise DataError(f"{path}:1: not a MultiDoGO table (columns … utterance, slot-labels, intent)")
     for line in lines[1:]:
@@ -133,32 +133,47 @@ def _banking77(path: Path, labels: LabelMap) -> Iterator[Example | None]:
         if reader.fieldnames is None or not {"text", "category"} <= set(reader.fieldnames):
             raise DataError(f"{path}:1: columns 'text' and 'category' are needed")
         for row in reader:
-            intent = labels.intent(row["category"], row["text"])
-            yield Example(row["text"].strip(), (intent,), None) if intent and row["text"].strip() else None
-
-
-def _clinc150(path: Path, labels: LabelMap, splits: Sequence[str] = ()) -> Iterator[Example | None]:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    for split in splits or tuple(data):
-        if split not in data:
-            raise DataError(f"{path}: no split '{split}'; there are {', '.join(data)}")
-        for text, label in data[split]:
-            intent = labels.intent(label, text)
+            text, label = (row["text"] or "").strip(), row["category"] or ""
+            intent = labels.intent(label, text) if text and label else None
             yield Example(text, (intent,), None) if intent else None
 
 
-def _parallel_lines(folder: Path, name: str) -> list[str]:
+def _clinc150(path: Path, labels: LabelMap, splits: Sequence[str] = ()) -> Iterator[Example | None]:
     try:
-        return (folder / name).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{folder / name}: file is missing") from None
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path}:1: not an object of splits")
+    for split in splits or tuple(data):
+        if split not in data:
+            raise DataError(f"{path}: no split '{split}'; there are {', '.join(data)}")
+        for row in data[split]:
+            if not (isinstance(row, list) and len(row) == 2 and all(isinstance(cell, str) for cell in row)):
+                yield None
+                continue
+            intent = labels.intent(row[1], row[0])
+            yield Example(row[0], (intent,), None) if intent and row[0].strip() else None
+
+
+def _lines(path: Path) -> list[str]:
+    """Not splitlines, which also splits at characters that may stand inside of a message, such as U+2028."""
+    with path.open(encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in file]
+
+
+def _parallel_lines(folder: Path, *names: str) -> Iterator[tuple[str, ...]]:
+    try:
+        columns = [_lines(folder / name) for name in names]
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: file is missing") from None
+    if len({len(column) for column in columns}) != 1:
+        raise DataError(f"{folder}: {', '.join(names)} have different numbers of lines")
+    return zip(*columns, strict=True)
 
 
 def _slu(path: Path, labels: LabelMap) -> Iterator[Example | None]:
-    columns = [_parallel_lines(path, name) for name in ("seq.in", "seq.out", "label")]
-    if len({len(column) for column in columns}) != 1:
-        raise DataError(f"{path}: seq.in, seq.out and label have different numbers of lines")
-    for text, tags, label in zip(*columns, strict=True):
+    for text, tags, label in _parallel_lines(path, "seq.in", "seq.out", "label"):
         words = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
         names = tags.split()
         intents = tuple(filter(None, (labels.intent(part, text) for part in label.split("#"))))
@@ -175,24 +190,24 @@ def _slu(path: Path, labels: LabelMap) -> Iterator[Example | None]:
 
 
 def _fewshot(path: Path, labels: LabelMap) -> Iterator[Example | None]:
-    for text, label in zip(_parallel_lines(path, "seq.in"), _parallel_lines(path, "label"), strict=True):
+    for text, label in _parallel_lines(path, "seq.in", "label"):
         intent = labels.intent(label, text)
         yield Example(text, (intent,), None) if intent and text.strip() else None
 
 
 def _jsonl(path: Path, labels: LabelMap) -> Iterator[Example | None]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
             spans = tuple(Span(e["start"], e["end"], labels.slot(e["slot"])) for e in row.get("entities", ()))
             text, intent = row["text"], labels.intent(row["intent"], row["text"])
-        except (ValueError, KeyError, TypeError) as error:
+            outside = next((s for s in spans if not 0 <= s.start < s.end <= len(text)), None)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}:{number}: not a row with text, intent, entities ({error!r})") from error
-        for span in spans:
-            if not 0 <= span.start < span.end <= len(text):
-                raise DataError(f"{path}:{number}: span {span.start}–{span.end} lies outside of the text")
+        if outside is not None:
+            raise DataError(f"{path}:{number}: span {outside.start}–{outside.end} lies outside of the text")
         yield Example(text, (intent,), spans, tuple(row.get("context", ()))) if intent else None
 
 
@@ -211,22 +226,25 @@ def load_pack_examples(pack: Pack, rng: random.Random, fillings: int = 3) -> tup
     folder = pack.folder / "examples"
     values = {str(k): [str(v) for v in vs] for k, vs in Document(folder / "values.yaml").data.items()}
     examples: list[Example] = []
+
+    def add(document: Document, sentence: object, intents: tuple[str, ...], *key: str | int) -> None:
+        if not isinstance(sentence, str):
+            raise document.error(f"'{sentence}' is no text; put it in quotes", *key)
+        for _ in range(fillings if "{" in sentence or len(intents) > 1 else 1):
+            try:
+                text, spans = fill_sentence(sentence, values, rng)
+            except KeyError as missing:
+                raise document.error(f"slot {missing} has no values in values.yaml", *key) from None
+            examples.append(Example(text, intents, spans))
+
     for name in ("task", "social", "faq", "out_of_scope"):
         document = Document(folder / f"{name}.yaml")
         for intent, sentences in document.data.items():
             for index, sentence in enumerate(sentences):
-                for _ in range(fillings if "{" in sentence else 1):
-                    try:
-                        text, spans = fill_sentence(sentence, values, rng)
-                    except KeyError as missing:
-                        raise document.error(
-                            f"slot {missing} has no values in values.yaml", intent, index
-                        ) from None
-                    examples.append(Example(text, (intent,), spans))
-    for row in Document(folder / "two_wishes.yaml").data:
-        for _ in range(fillings):
-            text, spans = fill_sentence(row["text"], values, rng)
-            examples.append(Example(text, tuple(row["intents"]), spans))
+                add(document, sentence, (intent,), intent, index)
+    document = Document(folder / "two_wishes.yaml")
+    for index, row in enumerate(document.data):
+        add(document, row["text"], tuple(row["intents"]), index, "text")
     return tuple(examples)
 
 

@@ -2,8 +2,9 @@
 
 import re
 from datetime import date, timedelta
+from decimal import Decimal
 
-from nlu.numbers import TEENS, UNITS
+from nlu.numbers import TEENS, UNITS, read_numbers
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -13,9 +14,13 @@ MONTH = (
 )
 DAY = r"(\d{1,2})(?!\d)(?:\s*(?:st|nd|rd|th)\b)?"
 YEAR = r"(?:(?:,|of|\s|\.|/|-)*((?:19|20)\d\d|(?<=[-/])\d\d|'\d\d|last year)\b)?"
-COUNT = rf"(?:(\d+|{'|'.join(UNITS[1:] + TEENS[:3])}|(?:an?\s+)?couple(?:\s+of)?|an?)\s+)?"
-SMALL = {word: number for number, word in enumerate((*UNITS, *TEENS[:3]))} | {"a": 1, "an": 1, "": 1}
-UNSURE = re.compile(r"\b(?:half|before last|earlier this|don'?t|dont|not|never|no idea|forgot|can'?t)\b")
+SMALL = {word: number for number, word in enumerate((*UNITS, *TEENS[:3]))}
+CLOCK = re.compile(
+    r"(?<![\d/.:-])(\d{1,2}?)(?:[:.h]?([0-5]\d))?(?![\d:/-])\s*(?:o'? ?clock)?\s*(a\.?m|p\.?m)?(?![a-z])"
+)
+UNSURE = re.compile(
+    r"\b(?:and a half|half an? |before last|earlier this|don'?t|dont|not|never|no idea|forgot|can'?t)\b"
+)
 
 
 def read_date(text: str, today: date) -> date | None:
@@ -38,10 +43,10 @@ def _written_date(text: str, today: date) -> date | None:
     """With a month: "Nov 3rd", "3 Nov 2026", "11/3", "2026-11-03", "110326"."""
     if match := re.search(r"\b((?:19|20)\d\d)[-/.](\d{1,2})[-/.](\d{1,2})\b", text):
         return date(int(match[1]), int(match[2]), int(match[3]))
+    if match := re.search(rf"(?<![\d:.]){DAY}[\s-]*(?:of\s+)?{MONTH}{YEAR}", text):
+        return _in_year(match[3], MONTHS.index(match[2][:3]) + 1, int(match[1]), today)
     if match := re.search(rf"\b{MONTH}[\s-]*(?:the\s+)?{DAY}{YEAR}", text):
         return _in_year(match[3], MONTHS.index(match[1][:3]) + 1, int(match[2]), today)
-    if match := re.search(rf"(?<!\d){DAY}[\s-]*(?:of\s+)?{MONTH}{YEAR}", text):
-        return _in_year(match[3], MONTHS.index(match[2][:3]) + 1, int(match[1]), today)
     match = re.search(r"(?<![\d/.-])(\d{1,2})[-/.](\d{1,2})(?:[-/.](\d{4}|\d\d))?(?![\d/-])", text)
     match = match or re.fullmatch(r"(\d\d)(\d\d)(\d{4}|\d\d)", text)
     if match is None:
@@ -64,27 +69,32 @@ def _in_year(year: str | None, month: int, day: int, today: date) -> date:
 
 
 def _relative_date(text: str, today: date) -> date | None:
-    if re.search(r"\b(?:tomorrow|next|coming|from now)\b|^in (?:\d|an? |\w+ (?:day|week|month))", text):
+    if re.search(r"\b(?:tomorrow|next|coming|from now)\b|^in \w+ (?:day|week|month)", text):
         return today + timedelta(days=1)
-    if match := re.search(rf"\b{COUNT}(day|week|month|year)s? (?:ago|back|before|earlier)\b", text):
-        return _back(match[2], match[1], today)
     if re.search(r"\bto(?:day|night)\b|\bthis (?:afternoon|noon|morning|evening)\b|\bjust now\b", text):
         return today
     if re.search(r"\b(?:hour|minute)s? ago\b|^(?:now|earlier)$", text):
         return today
     if re.search(r"\b(?:yesterday|last (?:night|evening))\b", text):
         return today - timedelta(days=2 if "before yesterday" in text else 1)
+    if match := re.search(r"((?:[\w-]+ ){0,4})(day|week|month|year)s? (?:ago|back|before|earlier)\b", text):
+        return _back(match[2], match[1].split(), today)
     if match := re.fullmatch(r"(?:in |the )*(?:last|past|previous) (week|month|year)", text):
-        return _back(match[1], None, today)
+        return _back(match[1], [], today)
     return None
 
 
-def _back(unit: str, count: str | None, today: date) -> date:
-    word = (count or "").strip()
-    number = 2 if "couple" in word else int(word) if word.isdigit() else SMALL[word]
+def _back(unit: str, count: list[str], today: date) -> date | None:
+    """`count` units before today; None where it is a "few"."""
+    number: Decimal | str = Decimal(1)
+    if count and count[-1] not in ("a", "an", "the"):
+        number = (read_numbers(" ".join(count)) or [""])[-1]
+    if isinstance(number, str) or number % 1:
+        return None
+    steps = int(min(number, Decimal(9999)))
     if unit in ("day", "week"):
-        return today - timedelta(days=min(number, 9999) * (7 if unit == "week" else 1))
-    months = 12 * today.year + today.month - 1 - min(number, 999) * (12 if unit == "year" else 1)
+        return today - timedelta(days=steps * (7 if unit == "week" else 1))
+    months = 12 * today.year + today.month - 1 - steps * (12 if unit == "year" else 1)
     for day in (today.day, 30, 29):  # a month ago on the 31st is the 30th
         try:
             return date(months // 12, months % 12 + 1, day)
@@ -125,9 +135,30 @@ def _weekday(text: str, today: date) -> date | None:
 
 def read_time(text: str) -> str | None:
     """HH:MM; an hour without a part of the day is one of the morning. None where the text names no time."""
-    lowered = text.lower().replace("’", "'").replace("quarter", "15").replace("half past", "30 past")
-    for number, word in reversed(list(enumerate((*UNITS, *TEENS[:3])))):
-        lowered = re.sub(rf"\b{word}\b", str(number), lowered)
-    for number, word in ((15, "fifteen"), (20, "twenty"), (30, "thirty"), (45, r"forty[- ]five")):
-        lowered = re.sub(rf"(?:(\d) )?\b{word}\b", rf"\g<1>:{number}" if number else "", lowered)
-    return lowered
+    lowered = " ".join(text.lower().replace("’", "'").split())
+    for word, number in SMALL.items():
+        if len(word) > 2:
+            lowered = re.sub(rf"\b{word}\b", str(number), lowered)
+    for words, minutes in (("fifteen", "15"), ("thirty", "30"), ("forty[- ]5", "45")):
+        lowered = re.sub(rf"(\d) {words}\b", rf"\1:{minutes}", lowered)
+    if re.search(r"\b(?:noon|noonish|midday)\b", lowered):
+        return "12:00"
+    if "midnight" in lowered:
+        return "00:00"
+    lowered = re.sub(r"\bhalf past (\d{1,2})\b", r"\1:30", lowered)
+    lowered = re.sub(r"\bquarter (?:past|after) (\d{1,2})\b", r"\1:15", lowered)
+    lowered = re.sub(
+        r"\bquarter (?:to|of|till) (\d{1,2})\b", lambda m: f"{(int(m[1]) - 1) % 12 or 12}:45", lowered
+    )
+    matches = list(CLOCK.finditer(lowered))
+    match = next((m for m in matches if m[2] or m[3]), matches[0] if matches else None)
+    if match is None or int(match[1]) > 23 or re.search(r"\d (?:to|past|of|till) \d", lowered):
+        return None
+    hour, half = int(match[1]), (match[3] or "")[:1]
+    if not half and re.search(r"afternoon|evening|night", lowered):
+        half = "a" if "night" in lowered and (hour < 5 or hour == 12) else "p"
+    if half == "p" and hour < 12:
+        hour += 12
+    elif half == "a" and hour == 12:
+        hour = 0
+    return f"{hour:02d}:{match[2] or '00'}"

@@ -33,9 +33,9 @@ class NluErrors:
     @classmethod
     def uniform(cls, rate: float, intents: Sequence[str]) -> "NluErrors":
         """The same rate for every intent and slot; wrong readings are less confident, but not always."""
-        row = {other: 1 / len(intents) for other in intents}
+        share = rate / max(len(intents) - 1, 1)
         return cls(
-            intents={i: {**{o: rate * s for o, s in row.items() if o != i}, i: 1 - rate} for i in intents},
+            intents={i: {o: 1 - rate if o == i else share for o in intents} for i in intents},
             right_confidence=tuple(0.5 + 0.5 * q / (QUANTILES - 1) for q in range(QUANTILES)),
             wrong_confidence=tuple(0.2 + 0.7 * q / (QUANTILES - 1) for q in range(QUANTILES)),
             slot_missed=rate / 2,
@@ -97,10 +97,11 @@ def load_errors(folder: Path) -> NluErrors:
     path = folder / FILE
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return NluErrors(**{key: tuple(v) if isinstance(v, list) else v for key, v in data.items()})
+        lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
+        return NluErrors(**{**data, **lists})
     except FileNotFoundError:
         raise ModelError(
             f"{path}: file is missing; write it with: chatbot evaluate nlu --errors-to"
         ) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not a table of NLU errors ({error!r})") from error

@@ -60,7 +60,8 @@ def label_map(pack: Pack | None, data_format: str) -> LabelMap:
         return LabelMap()
     document = Document(path)
     found = getattr(document.parse(Labels), data_format, LabelMap())
-    for name in {*found.intents.values(), *(rule.intent for rule in found.rules)} - {None, OUT_OF_SCOPE}:
+    named = {*found.intents.values(), *(rule.intent for rule in found.rules), found.default}
+    for name in named - {None, OUT_OF_SCOPE, "keep"}:
         if name not in pack.intents:
             raise document.error(f"'{name}' is no intent of the pack", data_format, "intents")
     for name in found.slots.values():

@@ -10,7 +10,10 @@ TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "nin
 WORDS = {
     **{word: Decimal(n) for n, word in enumerate((*UNITS, *TEENS, "nineteen"))},
     **{word: Decimal(10 * n) for n, word in enumerate(TENS, 2)},
-    "single": Decimal(1), "couple": Decimal(2), "pair": Decimal(2), "half": Decimal("0.5"),
+    "single": Decimal(1),
+    "couple": Decimal(2),
+    "pair": Decimal(2),
+    "half": Decimal("0.5"),
 }
 SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 10**6}
 SCALES |= {"k": 1000, "grand": 1000, "m": 10**6}
@@ -40,7 +43,7 @@ class _Number:
         self.rest, self.ends_in_digits = self.rest + value, digits
 
     def scale(self, factor: int) -> None:
-        self.rest, self.ends_in_digits = (self.rest or 1) * factor, False
+        self.rest, self.ends_in_digits = (self.rest or Decimal(1)) * factor, False
         if factor >= 1000:
             self.thousands, self.rest = self.value, Decimal(0)
 

@@ -98,6 +98,8 @@ class Parser:
         entities = []
         for slot, first, last in spans_of_path([self.model.config.tags[tag] for tag in path]):
             start, end = _whole_words(text, offsets[first][0], offsets[last][1])
+            if start == end:  # a message of which the tokeniser keeps nothing
+                continue
             confidence = min(confidences[first : last + 1])
             surface = text[start:end]
             value, problem = None, ""
@@ -167,7 +169,8 @@ def load_parser(folder: Path, pack: Pack | None) -> Parser:
         encoder = EncoderConfig(**nlu.pop("encoder"))
         config = NluConfig(tuple(nlu.pop("intents")), tuple(nlu.pop("slots")), encoder, **nlu)
         calibration = Calibration(**data["calibration"])
-    except (ValueError, KeyError, TypeError) as error:
+        model = NluModel(config)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder / CONFIG}: not a configuration of this version ({error!r})") from error
     if pack is not None:
         foreign = [
@@ -178,7 +181,6 @@ def load_parser(folder: Path, pack: Pack | None) -> Parser:
             raise ModelError(
                 f"{folder / CONFIG}: trained for another pack; '{foreign[0]}' is not in '{pack.name}'"
             )
-    model = NluModel(config)
     try:
         model.load_state_dict(dequantise(load_file(folder / WEIGHTS)))
     except (SafetensorError, RuntimeError, OSError) as error:

@@ -152,7 +152,7 @@ class Trainer:
             picked = replace(picked, emissions=picked.emissions[:, :longest], mask=picked.mask[:, :longest])
             loss = loss + config.slot_weight * model.slot_loss(picked, tags[:, :longest])
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domains.schema import Pack
+from domains.schema import Pack, Slot
 from nlu.understanding import Entity, Understanding
 from nlu.values import InvalidValue, normalise
 
@@ -42,36 +42,27 @@ def relevant_slots(task: str | None, authenticated: bool, pack: Pack) -> tuple[s
 def fill(
     slots: Mapping[str, SlotValue],
     heard: Understanding,
-    relevant: tuple[str, ...],
+    wanted: tuple[str, ...],
     asked: str | None,
     turn: int,
     wishes: tuple[str, ...],
     pack: Pack,
 ) -> tuple[dict[str, SlotValue], dict[str, str]]:
-    """The slots with the message's values put in, and slot → problem for values that are not valid."""
+    """The slots with the message's values put in, and slot → problem for values that are not valid.
+
+    `wanted` are the slots that matter now, those still missing first.
+    """
     filled, invalid = dict(slots), dict[str, str]()
     taken: set[str] = set()
     for entity in heard.entities:
-        name = _slot_for(entity, {*filled} | taken, relevant, asked, pack)
-        if name in taken and name != entity.slot:
-            continue
+        name = _slot_for(entity, heard.text, taken, {*filled}, wanted, asked, pack)
         try:
-            value = entity.value if name == entity.slot else normalise(pack.slots[name], entity.text)
-            if value is None:
-                raise InvalidValue(entity.problem)
+            filled[name] = SlotValue(normalise(pack.slots[name], entity.text), entity.confidence, turn)
+            taken.add(name)
         except InvalidValue as problem:
-            if name in relevant:
+            if name in wanted:
                 invalid[name] = str(problem)
-            continue
-        filled[name] = SlotValue(value, entity.confidence, turn)
-        taken.add(name)
-    if (
-        asked
-        and asked not in taken
-        and not taken
-        and asked not in invalid
-        and set(wishes) <= {"inform", "remark"}
-    ):
+    if asked and not taken and asked not in invalid and set(wishes) <= {"inform", "remark"}:
         found = _whole_message(heard.text, asked, pack)
         if found is not None:
             filled[asked] = SlotValue(found, 0.5, turn)
@@ -79,29 +70,41 @@ def fill(
 
 
 def _slot_for(
-    entity: Entity, filled: set[str], relevant: tuple[str, ...], asked: str | None, pack: Pack
+    entity: Entity,
+    text: str,
+    taken: set[str],
+    filled: set[str],
+    wanted: tuple[str, ...],
+    asked: str | None,
+    pack: Pack,
 ) -> str:
-    """The NLU's slot, unless what was asked for, or what is still missing, looks the same and fits better."""
-    same = next((family for family in FAMILIES if pack.slots[entity.slot].type in family), frozenset())
+    """The NLU's slot, unless what was asked for or is still missing looks the same and fits better."""
+    slot = pack.slots[entity.slot]
+    family = next((family for family in FAMILIES if slot.type in family), frozenset())
+    named = slot.label.split()[0].lower() in text[max(0, entity.start - 20) : entity.start].lower()
 
     def fits(name: str) -> bool:
-        if pack.slots[name].type not in same:
-            return False
-        try:
-            normalise(pack.slots[name], entity.text)
-        except InvalidValue:
-            return False
-        return True
+        other = pack.slots[name]
+        alike = other.type == slot.type or (other.type in family and not named)  # "card 6467" is no account
+        return alike and name not in taken and _is_valid(other, entity.text)
 
-    if asked and asked != entity.slot and fits(asked):
-        digits = len(re.sub(r"\D", "", entity.text))
-        said_so = pack.slots[entity.slot].label.split()[0].lower() in entity.text.lower()
-        ambiguous = pack.slots[entity.slot].type == pack.slots[asked].type or digits <= 4
-        if ambiguous and not said_so and asked not in filled:
+    if asked and asked != entity.slot and fits(asked) and asked not in filled:
+        if (pack.slots[asked].type == slot.type or len(re.sub(r"\D", "", entity.text)) <= 4) and not named:
             return asked
-    if entity.slot in relevant:
+    if entity.slot in wanted and entity.slot not in taken and _is_valid(slot, entity.text):
         return entity.slot
-    return next((name for name in relevant if name not in filled and fits(name)), entity.slot)
+    missing = next((name for name in wanted if name not in filled and fits(name)), None)
+    if missing is not None:
+        return missing
+    return asked if asked and pack.slots[asked].type in family else entity.slot
+
+
+def _is_valid(slot: Slot, text: str) -> bool:
+    try:
+        normalise(slot, text)
+    except InvalidValue:
+        return False
+    return True
 
 
 def _whole_message(text: str, asked: str, pack: Pack) -> str | None:

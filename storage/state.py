@@ -4,6 +4,7 @@
 execution. Each returns a new state.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -88,6 +89,14 @@ class DialogueState:
             return ()
         return (*self.missing_proof(pack), *(s for s in pack.tasks[self.task].slots if s not in self.slots))
 
+    def wanted(self, pack: Pack) -> tuple[str, ...]:
+        """Like `missing`, with every alternative of an open entry of the authentication."""
+        open_proof = self.missing_proof(pack)
+        entries = pack.domain.authentication.slots
+        options = [(entry,) if isinstance(entry, str) else entry for entry in entries]
+        proof = [name for names in options if names[0] in open_proof for name in names]
+        return (*proof, *self.missing(pack))
+
     def missing_proof(self, pack: Pack) -> tuple[str, ...]:
         """Slots that the authentication still needs; empty when it is complete or not required."""
         if not self.needs_authentication(pack):
@@ -122,6 +131,7 @@ def from_json(data: Mapping[str, Any]) -> DialogueState:
 def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueState:
     """The state after a customer's message."""
     before = state
+    heard = _chosen(heard, before, pack)
     state = replace(
         state,
         turn=state.turn + 1,
@@ -143,7 +153,6 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
         closed=False,
         recent=(heard.text, *state.recent)[:CONTEXT_MESSAGES],
     )
-    heard = _chosen(heard, before, pack)
     wishes = tuple(wish for wish in heard.wishes if wish in pack.intents)
     state = _take_wishes(state, before, wishes, heard, pack)
     state = _take_values(state, before, wishes, heard, pack)
@@ -172,15 +181,16 @@ def _take_wishes(
     if requests:
         state = replace(state, alternatives=_alternatives(heard.intents, pack))
     tasks = [wish for wish in requests if wish in pack.tasks]
-    if tasks:
+    agreed = "affirm" in wishes and before.confirmation == "asked" and _consents(heard, pack)
+    if agreed:
+        later = [task for task in tasks if task not in (state.task, *state.waiting)]
+        state = replace(state, confirmation="given", waiting=(*state.waiting, *later))
+    elif tasks:
         state = _take_tasks(state, tasks, probability[tasks[0]], heard, pack)
     for wish in wishes:
         kind = pack.intents[wish].kind
         if kind == "faq":
             state = replace(state, question=wish, question_confidence=probability[wish])
-        elif wish == "affirm":
-            if before.confirmation == "asked" and gives_consent(heard.text, pack):
-                state = replace(state, confirmation="given")
         elif wish == "deny":
             state = _take_denial(state, before)
         elif wish == "cancel":
@@ -193,9 +203,17 @@ def _take_wishes(
             state = replace(state, wants_person=True)
         elif wish == "insult":
             state = replace(state, upset=state.upset + 1, question=state.question or wish)
-        elif kind == "social" and wish != "inform" and state.question is None and not requests:
+        elif kind == "social" and wish not in ("inform", "affirm") and not (state.question or requests):
             state = replace(state, question=wish, question_confidence=probability[wish])
     return state
+
+
+def _consents(heard: Understanding, pack: Pack) -> bool:
+    """A yes; none where it holds a number that was not understood, for that may be a correction."""
+    rest = heard.text
+    for entity in sorted(heard.entities, key=lambda e: -e.start):
+        rest = rest[: entity.start] + rest[entity.end :]
+    return gives_consent(heard.text, pack) and not re.search(r"\d", rest)
 
 
 def _alternatives(scores: tuple[IntentScore, ...], pack: Pack) -> tuple[str, ...]:
@@ -221,6 +239,8 @@ def _take_tasks(
 
 
 def _take_denial(state: DialogueState, before: DialogueState) -> DialogueState:
+    if before.confirmation == "asked" and state.task != before.task:  # "no, check my balance"
+        return replace(state, waiting=tuple(task for task in state.waiting if task != before.task))
     if before.confirmation == "asked":
         return replace(state, task=None, dropped=before.task, confirmation="none", cancelled=True)
     if before.offered_more and state.task is None and state.question is None:
@@ -229,18 +249,19 @@ def _take_denial(state: DialogueState, before: DialogueState) -> DialogueState:
 
 
 def _take_cancellation(state: DialogueState, before: DialogueState) -> DialogueState:
-    if before.task is None:
-        return replace(state, goodbye=before.offered_more)
+    if before.task is None and before.offered_more:
+        return replace(state, goodbye=True)
     return replace(state, task=None, waiting=(), dropped=before.task, confirmation="none", cancelled=True)
 
 
 def _take_values(
     state: DialogueState, before: DialogueState, wishes: tuple[str, ...], heard: Understanding, pack: Pack
 ) -> DialogueState:
-    """Put the message's values into slots; a changed value takes back a confirmation."""
+    """Put the message's values into slots; a changed or faulty value takes back a confirmation."""
     task = state.task or state.dropped
     relevant = relevant_slots(task, state.customer_id is not None, pack)
-    slots, invalid = fill(state.slots, heard, relevant, before.asked, state.turn, wishes, pack)
+    wanted = tuple(dict.fromkeys((*replace(state, task=task).wanted(pack), *relevant)))
+    slots, invalid = fill(state.slots, heard, wanted, before.asked, state.turn, wishes, pack)
     changed = {
         name for name, new in slots.items() if name not in state.slots or state.slots[name].value != new.value
     }
@@ -251,7 +272,7 @@ def _take_values(
         state = replace(
             state, task=revived, dropped=None, cancelled=False, question=None, task_confidence=1.0
         )
-    if changed & task_slots and state.confirmation != "none":
+    if (changed | invalid.keys()) & task_slots and state.confirmation != "none":
         state = replace(state, confirmation="none")
     return state
 

@@ -11,8 +11,15 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
+from domains.schema import Pack, load_pack
 from storage.database import open_database
 from storage.migration import upgrade
+
+
+@pytest.fixture(scope="session")
+def pack() -> Pack:
+    """The banking pack, as it is shipped."""
+    return load_pack(Path(__file__).parents[1] / "domains" / "banking")
 
 
 @pytest.fixture(scope="session")

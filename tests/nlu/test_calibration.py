@@ -1,0 +1,84 @@
+"""Probabilities that mean what they say."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from domains.schema import OUT_OF_SCOPE
+from nlu.calibration import calibrate, expected_calibration_error
+from nlu.data import Example
+from nlu.model import NluConfig, NluModel, Scores
+from nlu.parser import Calibration
+from nlu.pieces import PieceSplitter
+
+INTENTS = ("a", "b", "c", OUT_OF_SCOPE)
+
+
+@dataclass
+class GivenLogits:
+    """A model that knows its logits by the message, which is a row's number."""
+
+    logits: Tensor
+    config = NluConfig(INTENTS, ())
+
+    def eval(self) -> None: ...
+
+    def __call__(self, texts: list[str]) -> Scores:
+        return Scores(self.logits[[int(text) for text in texts]], *(torch.empty(0),) * 3)
+
+
+def calibrate_on(logits: Tensor, gold: Tensor) -> Calibration:
+    examples = [Example(str(row), (INTENTS[intent],)) for row, intent in enumerate(gold.tolist())]
+    splitter: Any = lambda texts, contexts: texts  # noqa: E731
+    return calibrate(cast(NluModel, GivenLogits(logits)), cast(PieceSplitter, splitter), examples)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_that_the_temperature_takes_overconfidence_back(factor: float) -> None:
+    torch.manual_seed(0)
+    honest = 2 * torch.randn(4000, 4)
+    gold = torch.multinomial(honest.softmax(-1), 1).squeeze(-1)
+    assert calibrate_on(factor * honest, gold).temperature == pytest.approx(factor, rel=0.1)
+
+
+def test_that_the_threshold_lets_two_in_a_hundred_of_the_served_messages_be_refused() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(1000, 4)
+    logits[:, 3] += torch.linspace(-4, 4, 1000)
+    found = calibrate_on(logits, torch.zeros(1000, dtype=torch.long))
+    outside = (logits / found.temperature).softmax(-1)[:, 3]
+    assert (outside > found.out_of_scope_threshold).float().mean().item() == pytest.approx(0.02, abs=0.002)
+
+
+def test_that_the_threshold_is_a_third_at_least_and_looks_at_served_messages_only() -> None:
+    logits = torch.zeros(100, 4)
+    logits[:90, 0] = 6.0
+    logits[90:, 3] = 6.0
+    gold = torch.tensor([0] * 90 + [3] * 10)
+    assert calibrate_on(logits, gold).out_of_scope_threshold == pytest.approx(1 / 3)
+
+
+def test_that_without_examples_nothing_is_calibrated() -> None:
+    assert calibrate_on(torch.empty(0, 4), torch.empty(0)) == Calibration()
+
+
+def test_that_the_calibration_error_is_nought_for_honest_and_one_for_wholly_wrong_confidences() -> None:
+    certain = torch.ones(50)
+    assert expected_calibration_error(certain, torch.ones(50, dtype=torch.bool)) == pytest.approx(0.0)
+    assert expected_calibration_error(certain, torch.zeros(50, dtype=torch.bool)) == pytest.approx(1.0)
+
+
+def test_that_the_calibration_error_is_the_gap_weighted_over_the_bins() -> None:
+    confidences = torch.tensor([0.9] * 10 + [0.5] * 30)
+    right = torch.tensor([True] * 7 + [False] * 3 + [True] * 15 + [False] * 15)
+    assert expected_calibration_error(confidences, right) == pytest.approx(0.25 * 0.2)
+
+
+def test_that_the_calibration_error_lies_between_nought_and_one() -> None:
+    torch.manual_seed(0)
+    for _ in range(50):
+        error = expected_calibration_error(torch.rand(40), torch.rand(40) > 0.5)
+        assert 0 <= error <= 1

@@ -1,0 +1,160 @@
+"""A tiny model learns a tiny task, and an interrupted run goes on where it was."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from domains.schema import OUT_OF_SCOPE
+from nlu.data import Example, Span
+from nlu.evaluate import evaluate
+from nlu.model import NluModel
+from nlu.pieces import PieceSplitter
+from nlu.train import TrainConfig, Trainer, new_model, tag_rows
+from tests.nlu.conftest import TINY
+
+QUICK = TrainConfig(
+    epochs=4,
+    batch_size=8,
+    encoder_rate=3e-3,
+    head_rate=1e-2,
+    label_smoothing=0.0,
+    held_out=0.0,
+    two_wishes=0.0,
+    typos=0.0,
+    bare=0.0,
+)
+
+
+def sentences() -> list[Example]:
+    """Forty, of three intents; those of the first have an amount."""
+    rng = random.Random(0)
+    made = []
+    for number in range(14):
+        amount = f"${rng.randint(1, 999)}"
+        wish, whose = rng.choice(["please send", "send", "i send", "move"]), rng.choice(["my", "the"])
+        text = f"{wish} {amount} to {whose} account"
+        start = text.index(amount)
+        made.append(Example(text, ("transfer",), (Span(start, start + len(amount), "amount"),)))
+        made.append(Example(f"how much is {'my ' * (number % 3)}balance {number}", ("balance",)))
+        made.append(Example(f"i lost {'the ' * (number % 4)}card {number} please", ("lost",)))
+    return made[:40]
+
+
+class LoggingTrainer(Trainer):
+    """Notes which epochs it runs, and stops before one of them."""
+
+    def __init__(
+        self, examples: Sequence[Example], splitter: PieceSplitter, config: TrainConfig, stop_at: int = -1
+    ) -> None:
+        super().__init__(examples, None, splitter, config)
+        self.stop_at = stop_at
+        self.epochs: list[int] = []
+
+    def _epoch(self, epoch: int) -> Iterator[list[Example]]:
+        if epoch == self.stop_at:
+            raise KeyboardInterrupt
+        self.epochs.append(epoch)
+        return super()._epoch(epoch)
+
+
+def fresh(trainer: Trainer) -> NluModel:
+    model = new_model(trainer, TINY, lstm_width=8)
+    model.dropout.p = 0.0
+    return model
+
+
+def test_that_a_tiny_model_learns_forty_sentences_by_heart(splitter: PieceSplitter, tmp_path: Path) -> None:
+    examples = sentences()
+    trainer = Trainer(examples, None, splitter, TrainConfig(**{**vars(QUICK), "epochs": 25}))
+    model = fresh(trainer)
+    before = model.state_dict()["encoder.words.weight"].clone()
+    parser = trainer.run(model, tmp_path)
+    report = evaluate(parser, examples)
+    assert report.intent_accuracy > 0.95
+    assert report.slot_f1 is not None
+    assert report.slot_f1 > 0.95
+    assert report.exact_match > 0.95
+    assert torch.equal(model.state_dict()["encoder.words.weight"], before), "word vectors are to stay"
+    assert model.encoder.mixtures()[0].router.bias.abs().max() > 0
+
+
+def test_that_an_interrupted_run_goes_on_and_ends_where_a_whole_one_does(
+    splitter: PieceSplitter, tmp_path: Path
+) -> None:
+    examples = sentences()
+    whole = LoggingTrainer(examples, splitter, QUICK)
+    expected = fresh(whole)
+    whole.run(expected, tmp_path / "whole")
+    assert whole.epochs == [0, 1, 2, 3]
+
+    interrupted = LoggingTrainer(examples, splitter, QUICK, stop_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run(fresh(interrupted), tmp_path / "parts")
+    assert interrupted.epochs == [0, 1]
+    resumed = LoggingTrainer(examples, splitter, QUICK)
+    model = fresh(resumed)
+    resumed.run(model, tmp_path / "parts")
+    assert resumed.epochs == [2, 3]
+    for name, weight in expected.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], weight, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_that_a_finished_run_is_not_run_again_and_a_changed_one_is(
+    splitter: PieceSplitter, tmp_path: Path
+) -> None:
+    config = TrainConfig(**{**vars(QUICK), "epochs": 1})
+    first = LoggingTrainer(sentences(), splitter, config)
+    first.run(fresh(first), tmp_path)
+    again = LoggingTrainer(sentences(), splitter, config)
+    model = fresh(again)
+    again.run(model, tmp_path)
+    assert again.epochs == []
+    changed = LoggingTrainer(sentences(), splitter, TrainConfig(**{**vars(config), "head_rate": 2e-3}))
+    changed.run(fresh(changed), tmp_path)
+    assert changed.epochs == [0]
+
+
+def test_that_the_same_seed_shuffles_alike_and_epochs_differ(splitter: PieceSplitter) -> None:
+    first, second = (Trainer(sentences(), None, splitter, QUICK) for _ in range(2))
+    assert list(first._epoch(0)) == list(second._epoch(0))
+    assert list(first._epoch(0)) != list(first._epoch(1))
+    flat = [e.text for batch in first._epoch(0) for e in batch]
+    assert sorted(flat) == sorted(e.text for e in sentences())
+
+
+def test_that_examples_are_held_back_for_calibration(splitter: PieceSplitter) -> None:
+    trainer = Trainer(sentences(), None, splitter, TrainConfig(held_out=0.25))
+    assert len(trainer.held_out) == 10
+    assert len(trainer.examples) == 30
+    assert {id(e) for e in trainer.held_out}.isdisjoint(id(e) for e in trainer.examples)
+
+
+def test_that_labels_come_from_the_data_where_there_is_no_pack(splitter: PieceSplitter) -> None:
+    trainer = Trainer([*sentences(), Example("x", (OUT_OF_SCOPE,))], None, splitter, QUICK)
+    assert trainer.intents[-1] == OUT_OF_SCOPE
+    assert set(trainer.intents) == {"transfer", "balance", "lost", OUT_OF_SCOPE}
+    assert trainer.slots == ("amount",)
+
+
+def test_that_tags_cover_all_pieces_of_a_span_and_no_others(splitter: PieceSplitter) -> None:
+    example = Example("send $50 to dana", ("a",), (Span(5, 8, "x"), Span(12, 16, "y")))
+    batch = splitter([example.text, "send"], [(), ()])
+    tags = ("O", "B-x", "I-x", "B-y", "I-y")
+    rows = tag_rows([example, Example("send", ("a",))], batch, tags)
+    named = [tags[number] for number in rows[0]]
+    pieces = [example.text[start:end] for start, end in batch.offsets[0]]
+    assert list(zip(pieces, named, strict=True)) == [
+        ("send", "O"),
+        ("$", "B-x"),
+        ("5", "I-x"),
+        ("0", "I-x"),
+        ("to", "O"),
+        ("d", "B-y"),
+        ("a", "I-y"),
+        ("n", "I-y"),
+        ("a", "I-y"),
+    ]
+    assert rows[1] == [0] * len(pieces)

@@ -1,0 +1,549 @@
+"""What the bot knows after each message, with understandings written by hand."""
+
+import json
+from collections.abc import Iterable
+
+import pytest
+from pydantic import ValidationError
+
+from domains.backend import ActionResult
+from domains.schema import Pack
+from nlu.understanding import Entity, IntentScore, Understanding
+from storage.actions import Action
+from storage.slots import SlotValue
+from storage.state import DialogueState, act, from_json, hear, record, to_json
+
+CHECKING = "4400127316"
+SAVINGS = "4400127324"
+
+
+def understood(
+    text: str, wishes: Iterable[str], values: dict[str, str], sure: float, outside: float = 0.0
+) -> Understanding:
+    """`values` are slot → the part of the text that gives it."""
+    scores = tuple(IntentScore(wish, sure) for wish in wishes) or (IntentScore("remark", 1 - outside),)
+    entities = tuple(
+        Entity(slot, text.index(part), text.index(part) + len(part), part, None, 0.9)
+        for slot, part in values.items()
+    )
+    return Understanding(text, scores, tuple(wishes), entities, outside)
+
+
+class Talk:
+    """A conversation in the making: every step changes `state`."""
+
+    def __init__(self, pack: Pack, state: DialogueState | None = None) -> None:
+        self.pack = pack
+        self.state = state or DialogueState()
+
+    def says(self, text: str, *wishes: str, sure: float = 0.95, **values: str) -> "Talk":
+        self.state = hear(self.state, understood(text, wishes, values, sure), self.pack)
+        return self
+
+    def does(self, kind: str, argument: str = "") -> "Talk":
+        self.state = act(self.state, Action(kind, argument), self.pack)  # type: ignore[arg-type]
+        return self
+
+    def gets(self, task: str, outcome: str, **facts: str) -> "Talk":
+        self.state = record(self.state, task, ActionResult(outcome, facts), self.pack)
+        return self
+
+    def asks(self, slot: str) -> "Talk":
+        return self.does("ask", slot)
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {name: slot.value for name, slot in self.state.slots.items()}
+
+
+@pytest.fixture
+def talk(pack: Pack) -> Talk:
+    return Talk(pack)
+
+
+@pytest.fixture
+def known(pack: Pack) -> Talk:
+    """With a customer whose identity was verified."""
+    return Talk(pack, DialogueState(customer_id="1"))
+
+
+@pytest.fixture
+def confirming(known: Talk) -> Talk:
+    """The bot has just asked "You want to send $250 to ··7324. Shall I go ahead?"."""
+    known.says(
+        "send $250 to 4400127324",
+        "transfer_money",
+        transfer_amount="$250",
+        target_account_number=SAVINGS,
+    )
+    return known.does("confirm", "transfer_money")
+
+
+# ── values ──
+
+
+def test_that_slots_fill_over_many_turns_in_the_order_in_which_they_are_asked(talk: Talk, pack: Pack) -> None:
+    talk.says("I want to send money", "transfer_money")
+    order = ["name", "ssn", "card_number", "transfer_amount", "target_account_number"]
+    assert list(talk.state.missing(pack)) == order
+    answers = {
+        "name": "Dana Whitfield",
+        "ssn": "4821",
+        "card_number": "6467",
+        "transfer_amount": "$250",
+        "target_account_number": SAVINGS,
+    }
+    for place, slot in enumerate(order):
+        assert talk.state.missing(pack) == tuple(order[place:])
+        talk.asks(slot).says(answers[slot], "inform", **{slot: answers[slot]})
+    assert talk.state.missing(pack) == ()
+    assert talk.values == {**answers, "transfer_amount": "250.00"}
+    assert talk.state.turn == 6
+
+
+def test_that_one_message_can_fill_several_slots(talk: Talk, pack: Pack) -> None:
+    talk.says(
+        "Dana Whitfield here, 4821, send $20 to 4400127324",
+        "transfer_money",
+        name="Dana Whitfield",
+        ssn="4821",
+        transfer_amount="$20",
+        target_account_number=SAVINGS,
+    )
+    assert talk.state.missing(pack) == ("card_number",)
+    assert talk.state.slots["ssn"] == SlotValue("4821", 0.9, 1)
+
+
+def test_that_an_account_number_proves_as_well_as_a_card_number(talk: Talk, pack: Pack) -> None:
+    talk.says("balance", "check_balance").asks("card_number").says(
+        "my account is 4400127316", "inform", account_number=CHECKING
+    )
+    assert talk.state.missing_proof(pack) == ("name", "ssn")
+
+
+def test_that_four_digits_after_the_question_for_the_ssn_are_the_ssn(talk: Talk) -> None:
+    talk.says("balance please", "check_balance", name="balance").asks("ssn")
+    talk.says("4577", "inform", card_number="4577")
+    assert talk.values["ssn"] == "4577"
+    assert "card_number" not in talk.values
+
+
+def test_that_four_digits_called_a_card_are_the_card_whatever_was_asked(talk: Talk) -> None:
+    talk.says("balance please", "check_balance").asks("ssn")
+    talk.says("the card ends in 4577", "inform", card_number="4577")
+    assert talk.values == {"card_number": "4577"}
+
+
+def test_that_a_long_card_number_is_no_ssn(talk: Talk) -> None:
+    talk.says("balance please", "check_balance").asks("ssn")
+    talk.says("4539148803436467", "inform", card_number="4539148803436467")
+    assert talk.values == {"card_number": "4539148803436467"}
+
+
+def test_that_an_account_after_the_question_where_to_is_the_receiving_one(known: Talk) -> None:
+    known.says("send money", "transfer_money").asks("target_account_number")
+    known.says("4400127324", "inform", account_number=SAVINGS)
+    assert known.values == {"target_account_number": SAVINGS}
+
+
+def test_that_a_bare_answer_without_an_entity_is_tried_as_the_asked_value(known: Talk) -> None:
+    known.says("send money", "transfer_money").asks("transfer_amount").says("two hundred", "inform")
+    assert known.values == {"transfer_amount": "200.00"}
+    known.asks("target_account_number").says("you know which", "inform")
+    assert "target_account_number" not in known.values
+
+
+def test_that_a_question_is_not_taken_for_an_answer(talk: Talk) -> None:
+    talk.says("send money", "transfer_money").asks("name").says("transfer fees", "transfer_fee_charged")
+    assert talk.values == {}
+
+
+def test_that_asking_again_forgets_the_doubtful_value(known: Talk) -> None:
+    known.says("send $20", "transfer_money", transfer_amount="$20").asks("transfer_amount")
+    assert known.values == {}
+    assert known.state.ask_counts == {"transfer_amount": 1}
+    assert known.says("$30", "inform", transfer_amount="$30").values == {"transfer_amount": "30.00"}
+
+
+def test_that_a_value_that_is_not_valid_is_reported_for_one_turn(known: Talk) -> None:
+    known.says("send $0", "transfer_money", transfer_amount="$0")
+    assert known.state.invalid == {"transfer_amount": "an amount has to be more than zero"}
+    assert known.values == {}
+    known.asks("transfer_amount").says("$5", "inform", transfer_amount="$5")
+    assert known.state.invalid == {}
+    assert known.values == {"transfer_amount": "5.00"}
+
+
+def test_that_a_faulty_value_of_no_concern_is_not_reported(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("on 2/30", "inform", charge_date="2/30")
+    assert known.state.invalid == {}
+
+
+# ── confirmation ──
+
+
+def test_that_a_yes_after_the_question_is_consent(confirming: Talk) -> None:
+    assert confirming.state.confirmation == "asked"
+    assert confirming.says("Yes, go ahead", "affirm").state.confirmation == "given"
+
+
+def test_that_a_yes_before_the_question_is_none(known: Talk) -> None:
+    known.says(
+        "yes send $5 to 4400127324",
+        "affirm",
+        "transfer_money",
+        transfer_amount="$5",
+        target_account_number=SAVINGS,
+    )
+    assert known.state.confirmation == "none"
+
+
+@pytest.mark.parametrize("text", ["hmm", "👍", "yes but make it 300", "yes, no", "send it"])
+def test_that_the_intent_alone_is_no_consent(confirming: Talk, text: str) -> None:
+    assert confirming.says(text, "affirm").state.confirmation == "asked"
+
+
+def test_that_the_words_alone_are_no_consent(confirming: Talk) -> None:
+    assert confirming.says("yes", "remark").state.confirmation == "asked"
+
+
+def test_that_a_yes_with_a_number_that_was_not_understood_is_no_consent(confirming: Talk) -> None:
+    assert confirming.says("yes 300", "affirm").state.confirmation == "asked"
+    confirming.says("yes, the $250", "affirm", transfer_amount="$250")
+    assert confirming.state.confirmation == "given"
+
+
+def test_that_a_correction_changes_the_value_and_takes_the_confirmation_back(confirming: Talk) -> None:
+    confirming.says("no, $300", "inform", transfer_amount="$300")
+    assert confirming.values == {"transfer_amount": "300.00", "target_account_number": SAVINGS}
+    assert confirming.state.confirmation == "none"
+    assert confirming.state.task == "transfer_money"
+
+
+def test_that_a_yes_with_another_value_takes_the_value_and_asks_again(confirming: Talk) -> None:
+    confirming.says("yes, $300", "affirm", transfer_amount="$300")
+    assert confirming.values["transfer_amount"] == "300.00"
+    assert confirming.state.confirmation == "none"
+
+
+def test_that_a_yes_with_a_faulty_value_is_no_consent(confirming: Talk) -> None:
+    confirming.says("yes, from account 12", "affirm", account_number="12")
+    assert confirming.state.confirmation == "none"
+    assert "account_number" in confirming.state.invalid
+
+
+def test_that_another_source_account_takes_the_confirmation_back_too(confirming: Talk) -> None:
+    confirming.says("yes, from 4400127316", "affirm", account_number=CHECKING)
+    assert confirming.values["account_number"] == CHECKING
+    assert confirming.state.confirmation == "none"
+
+
+def test_that_a_refusal_drops_the_task(confirming: Talk) -> None:
+    confirming.says("No", "deny")
+    assert confirming.state.task is None
+    assert confirming.state.dropped == "transfer_money"
+    assert confirming.state.cancelled
+    assert confirming.state.confirmation == "none"
+
+
+def test_that_a_refusal_with_a_new_value_keeps_the_task(confirming: Talk) -> None:
+    confirming.says("no, $300", "deny", transfer_amount="$300")
+    assert confirming.state.task == "transfer_money"
+    assert confirming.values["transfer_amount"] == "300.00"
+    assert not confirming.state.cancelled
+    assert confirming.state.confirmation == "none"
+
+
+def test_that_a_value_after_the_refusal_takes_the_task_up_again(confirming: Talk) -> None:
+    confirming.says("no", "deny").does("cancel").does("offer_more")
+    confirming.says("make it $300", "inform", transfer_amount="$300")
+    assert confirming.state.task == "transfer_money"
+    assert confirming.state.dropped is None
+    assert confirming.values["transfer_amount"] == "300.00"
+    assert confirming.state.confirmation == "none"
+
+
+def test_that_a_yes_to_one_task_is_no_yes_to_another_that_is_named_with_it(confirming: Talk) -> None:
+    confirming.state = hear(
+        confirming.state,
+        understood("yes, and close that account", ("affirm", "close_account"), {}, 0.9),
+        confirming.pack,
+    )
+    assert (confirming.state.task, confirming.state.confirmation) == ("transfer_money", "given")
+    assert confirming.state.waiting == ("close_account",)
+
+
+def test_that_a_refusal_with_another_wish_leaves_the_wish_and_forgets_the_task(confirming: Talk) -> None:
+    confirming.says("no, show me my balance", "deny", "check_balance")
+    assert confirming.state.task == "check_balance"
+    assert confirming.state.waiting == ()
+
+
+# ── questions and several tasks ──
+
+
+def test_that_a_question_in_the_middle_of_a_task_leaves_the_task(known: Talk, pack: Pack) -> None:
+    known.says("send $20", "transfer_money", transfer_amount="$20").asks("target_account_number")
+    known.says("how long does it take?", "transfer_timing", sure=0.8)
+    assert known.state.question == "transfer_timing"
+    assert known.state.question_confidence == 0.8
+    assert known.state.task == "transfer_money"
+    assert known.values == {"transfer_amount": "20.00"}
+    known.does("answer", "transfer_timing")
+    assert known.state.question is None
+    assert known.state.missing(pack) == ("target_account_number",)
+
+
+def test_that_a_question_at_the_confirmation_leaves_it_open(confirming: Talk) -> None:
+    confirming.says("what does it cost?", "transfer_fee_charged").does("answer", "transfer_fee_charged")
+    assert confirming.state.confirmation == "asked"
+
+
+def test_that_two_wishes_of_one_message_come_one_after_the_other(known: Talk) -> None:
+    known.says("my balance and new checks", "check_balance", "order_checks")
+    assert (known.state.task, known.state.waiting) == ("check_balance", ("order_checks",))
+    known.gets("check_balance", "done", balances="$5")
+    assert (known.state.task, known.state.waiting) == ("order_checks", ())
+    assert known.state.completed == ("check_balance",)
+
+
+def test_that_a_task_named_in_the_middle_of_another_comes_first_and_the_other_after_it(known: Talk) -> None:
+    known.says("send $20", "transfer_money", transfer_amount="$20").asks("target_account_number")
+    known.says("first my balance please", "check_balance")
+    assert (known.state.task, known.state.waiting) == ("check_balance", ("transfer_money",))
+    known.gets("check_balance", "done", balances="$5")
+    assert known.state.task == "transfer_money"
+    assert known.values == {"transfer_amount": "20.00"}
+
+
+def test_that_naming_the_present_task_again_changes_nothing(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("I want to send money", "transfer_money")
+    assert (known.state.task, known.state.waiting) == ("transfer_money", ())
+
+
+def test_that_a_waiting_task_does_not_wait_twice(known: Talk) -> None:
+    known.says("balance and checks", "check_balance", "order_checks")
+    known.says("checks, and a transfer", "order_checks", "transfer_money")
+    assert known.state.task == "order_checks"
+    assert sorted(known.state.waiting) == ["check_balance", "transfer_money"]
+
+
+def test_that_instead_drops_the_task(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("show my balance instead", "check_balance")
+    assert (known.state.task, known.state.waiting) == ("check_balance", ())
+
+
+def test_that_another_task_takes_the_confirmation_back(confirming: Talk) -> None:
+    confirming.says("close account 7316", "close_account", account_number="7316")
+    assert confirming.state.task == "close_account"
+    assert confirming.state.confirmation == "none"
+
+
+def test_that_cancelling_drops_the_task_and_what_waits(known: Talk) -> None:
+    known.says("balance and checks", "check_balance", "order_checks").says("forget it", "cancel")
+    assert (known.state.task, known.state.waiting, known.state.dropped) == (None, (), "check_balance")
+    assert known.state.cancelled
+    assert not known.does("cancel").state.cancelled
+
+
+def test_that_cancelling_after_the_offer_of_more_is_a_goodbye(known: Talk) -> None:
+    known.says("hi", "greeting").does("greet").does("offer_more").says("never mind", "cancel")
+    assert known.state.goodbye
+    assert not known.state.cancelled
+
+
+def test_that_no_after_the_offer_of_more_is_a_goodbye(known: Talk) -> None:
+    known.says("thanks", "thanks").does("answer", "thanks").does("offer_more").says("no", "deny")
+    assert known.state.goodbye
+
+
+# ── results ──
+
+
+def test_that_a_finished_task_takes_its_values_with_it_but_not_the_proof(known: Talk) -> None:
+    known.says(
+        "card 6467, send $20 to 4400127324 from 4400127316",
+        "transfer_money",
+        card_number="6467",
+        transfer_amount="$20",
+        target_account_number=SAVINGS,
+        account_number=CHECKING,
+    )
+    known.gets("transfer_money", "done", amount="$20.00")
+    assert known.values == {"card_number": "6467", "account_number": CHECKING}
+    assert known.state.results[0].facts == {"amount": "$20.00"}
+    assert (known.state.task, known.state.executions) == (None, 1)
+
+
+def test_that_a_task_that_ended_otherwise_is_taken_up_by_a_correction(known: Talk) -> None:
+    known.says(
+        "send $20 to 9999", "transfer_money", transfer_amount="$20", target_account_number="9999"
+    ).gets("transfer_money", "target_not_found", target="account ··9999")
+    assert (known.state.task, known.state.dropped) == (None, "transfer_money")
+    known.says("I meant 7324", "inform", target_account_number="7324")
+    assert known.state.task == "transfer_money"
+    assert known.values == {"transfer_amount": "20.00", "target_account_number": "7324"}
+
+
+def test_that_results_are_those_since_the_last_message(known: Talk) -> None:
+    known.says("balance", "check_balance").gets("check_balance", "done", balances="$5")
+    assert len(known.state.results) == 1
+    assert known.says("thanks", "thanks").state.results == ()
+
+
+# ── who the customer is ──
+
+
+def prove(talk: Talk) -> Talk:
+    return talk.says(
+        "Dana Whitfield, 4821, 6467", "inform", name="Dana Whitfield", ssn="4821", card_number="6467"
+    )
+
+
+def test_that_a_verified_customer_is_not_asked_for_proof_again(talk: Talk, pack: Pack) -> None:
+    prove(talk.says("balance", "check_balance"))
+    assert talk.state.needs_authentication(pack)
+    talk.gets("verify_identity", "verified", first_name="Dana", customer_id="7")
+    assert talk.state.customer_id == "7"
+    assert talk.state.missing(pack) == ()
+    assert talk.says("and a transfer", "transfer_money").state.missing_proof(pack) == ()
+
+
+def test_that_a_task_without_authentication_needs_no_proof(talk: Talk, pack: Pack) -> None:
+    assert talk.says("routing number?", "get_routing_number").state.missing(pack) == ()
+
+
+def test_that_three_failed_authentications_lock(talk: Talk, pack: Pack) -> None:
+    talk.says("balance", "check_balance")
+    for failures in (1, 2, 3):
+        prove(talk).gets("verify_identity", "not_matched")
+        assert talk.state.authentication_failures == failures
+        assert talk.state.locked == (failures == 3)
+        assert talk.values == {}, "the proof is to be given anew"
+        assert talk.state.missing_proof(pack) == ("name", "ssn", "card_number")
+
+
+def test_that_the_banks_own_lock_holds_at_once(talk: Talk) -> None:
+    prove(talk.says("balance", "check_balance")).gets("verify_identity", "locked")
+    assert talk.state.locked
+
+
+def test_that_success_forgets_earlier_failures(talk: Talk) -> None:
+    prove(talk.says("balance", "check_balance")).gets("verify_identity", "not_matched")
+    prove(talk).gets("verify_identity", "verified", customer_id="7", first_name="Dana")
+    assert talk.state.authentication_failures == 0
+    assert not talk.state.locked
+
+
+# ── getting nowhere ──
+
+
+def test_that_failures_count_up_in_a_row_and_start_anew_after_progress(known: Talk) -> None:
+    known.says("send money", "transfer_money")
+    known.says("blorp").says("blarp")
+    assert known.state.failures == 2
+    known.asks("transfer_amount").says("$5", "inform", transfer_amount="$5")
+    assert known.state.failures == 0
+    assert known.says("blorp").state.failures == 1
+
+
+def test_that_a_remark_neither_counts_as_a_failure_nor_as_progress(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("blorp").says("nice weather", "remark")
+    assert known.state.failures <= 1
+
+
+def test_that_a_message_out_of_scope_is_seen_as_such(known: Talk) -> None:
+    known.state = hear(known.state, understood("buy me a pizza", (), {}, 0.1, outside=0.9), known.pack)
+    assert known.state.out_of_scope == 0.9
+    assert known.state.failures == 1
+    assert known.does("decline").state.out_of_scope == 0.0
+
+
+def test_that_insults_add_up_and_get_an_answer(known: Talk) -> None:
+    known.says("you idiot", "insult")
+    assert (known.state.upset, known.state.question) == (1, "insult")
+    assert known.says("useless thing", "insult").state.upset == 2
+
+
+def test_that_greeting_goodbye_and_the_wish_for_a_person_last_one_message(known: Talk) -> None:
+    assert known.says("hi", "greeting").state.greeting
+    assert known.does("greet").state.greeted
+    assert known.says("bye", "goodbye").state.goodbye
+    assert not known.state.greeting
+    assert known.says("a person please", "human").state.wants_person
+    assert not known.state.goodbye
+    assert not known.says("balance", "check_balance").state.wants_person
+
+
+# ── clarification ──
+
+
+@pytest.fixture
+def clarifying(known: Talk) -> Talk:
+    scores = (IntentScore("transfer_timing", 0.4), IntentScore("transfer_money", 0.35))
+    heard = Understanding("transfer", scores, ("transfer_timing",), (), 0.1)
+    known.state = hear(known.state, heard, known.pack)
+    assert known.state.alternatives == ("transfer_timing", "transfer_money")
+    return known.does("clarify")
+
+
+def test_that_the_customer_is_asked_between_the_two_best_wishes(clarifying: Talk) -> None:
+    assert clarifying.state.clarifying == ("transfer_timing", "transfer_money")
+    assert (clarifying.state.task, clarifying.state.question) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["transfer money", "Transfer money.", "the second one", "The second", "second"]
+)
+def test_that_the_second_option_can_be_named_whatever_the_nlu_hears(clarifying: Talk, text: str) -> None:
+    clarifying.state = hear(clarifying.state, understood(text, (), {}, 0.2, outside=0.8), clarifying.pack)
+    assert clarifying.state.task == "transfer_money"
+    assert clarifying.state.task_confidence == 1.0
+    assert clarifying.state.out_of_scope == 0.0
+    assert clarifying.state.top_probability == 1.0
+
+
+@pytest.mark.parametrize("text", ["how long transfers take", "the first one", "first!"])
+def test_that_the_first_option_can_be_named(clarifying: Talk, text: str) -> None:
+    clarifying.says(text, "remark", sure=0.3)
+    assert clarifying.state.question == "transfer_timing"
+    assert clarifying.state.task is None
+
+
+def test_that_any_other_answer_counts_as_what_it_is(clarifying: Talk) -> None:
+    clarifying.says("my balance", "check_balance")
+    assert clarifying.state.task == "check_balance"
+    assert clarifying.state.clarifying == ()
+
+
+def test_that_the_second_one_means_nothing_where_nothing_was_to_choose(known: Talk) -> None:
+    assert known.says("the second one", "remark").state.task is None
+
+
+# ── on disk ──
+
+
+def test_that_a_state_comes_back_from_json_as_it_was(confirming: Talk) -> None:
+    confirming.says("what does it cost, and $x?", "transfer_fee_charged", transfer_amount="$x")
+    confirming.gets("check_balance", "done", balances="$5")
+    data = json.loads(json.dumps(to_json(confirming.state)))
+    assert from_json(data) == confirming.state
+    assert from_json(to_json(DialogueState())) == DialogueState()
+
+
+@pytest.mark.parametrize("data", [{"turn": "many"}, {"confirmation": "perhaps"}, {"slots": {"a": "b"}}])
+def test_that_what_is_no_state_is_refused(data: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        from_json(data)
+
+
+def test_that_hearing_leaves_the_state_before_as_it_was(confirming: Talk) -> None:
+    before = confirming.state
+    copy = json.dumps(to_json(before))
+    confirming.says("no, $300", "deny", transfer_amount="$300").asks("transfer_amount")
+    assert json.dumps(to_json(before)) == copy
+
+
+def test_that_the_last_messages_are_kept_latest_first(known: Talk) -> None:
+    known.says("one", "remark").says("two", "remark").says("three", "remark")
+    assert known.state.recent == ("three", "two")
