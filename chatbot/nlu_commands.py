@@ -19,7 +19,7 @@ from nlu.labels import label_map
 from nlu.parser import load_parser, save_parser
 from nlu.pieces import PieceSplitter
 from nlu.pretrained import pretrained_folder
-from nlu.train import TrainConfig, Trainer, new_model
+from nlu.train import TrainConfig, Trainer, load_checkpoint, new_model
 
 Data = Annotated[
     list[str], typer.Option(help="File or folder; file.json#split,split names splits. Repeatable.")
@@ -42,7 +42,12 @@ def train_nlu(
     exclude: Annotated[list[str], typer.Option(help="Data whose sentences must not be trained on.")] = [],  # noqa: B006
     exclude_format: Annotated[list[str], typer.Option(help="Its format, once for each --exclude.")] = [],  # noqa: B006
     domain: Domain = None,
-    epochs: int = TrainConfig.epochs,
+    start_from: Annotated[Path | None, typer.Option(help="Folder of an earlier run to go on from.")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = TrainConfig.epochs,
+    encoder_rate: Annotated[
+        float, typer.Option(help="Peak learning rate of the encoder.")
+    ] = TrainConfig.encoder_rate,
+    head_rate: Annotated[float, typer.Option(help="Peak learning rate of all else.")] = TrainConfig.head_rate,
     seed: int = 0,
     json: Json = False,
 ) -> None:
@@ -62,11 +67,13 @@ def train_nlu(
             f"intent '{min(unknown)}' of the data is not in the pack; map it in {pack.folder / 'labels.yaml'}"
         )
     weights = pretrained_folder()
-    trainer = Trainer(
-        examples, pack, PieceSplitter(weights / "tokenizer.json"), TrainConfig(epochs=epochs, seed=seed)
-    )
+    config = TrainConfig(epochs=epochs, encoder_rate=encoder_rate, head_rate=head_rate, seed=seed)
+    trainer = Trainer(examples, pack, PieceSplitter(weights / "tokenizer.json"), config)
     model = new_model(trainer)
-    load_bert(model.encoder, load_file(weights / "model.safetensors"))
+    if start_from is None:
+        load_bert(model.encoder, load_file(weights / "model.safetensors"))
+    else:
+        load_checkpoint(model, start_from)
     parser = trainer.run(model, out)
     save_parser(parser, out, weights / "tokenizer.json")
     show({"model": str(out), "examples": len(examples), "calibration": asdict(parser.calibration)}, json)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from domains.schema import PLACEHOLDER, Pack
+from domains.schema import OPTIONAL_PART, PLACEHOLDER, Pack
 from nlu.values import display
 from storage.actions import Action
 from storage.records import Button, Draft
@@ -88,6 +88,9 @@ class TemplateReply:
         phrasings = self.pack.replies[key]
         text = phrasings[variant % len(phrasings)]
         known = {**self._names, **facts}
+        text = OPTIONAL_PART.sub(
+            lambda part: part[1] if known.keys() >= {*PLACEHOLDER.findall(part[1])} else "", text
+        )
         missing = [name for name in PLACEHOLDER.findall(text) if name not in known]
         if missing:
             raise MissingFact(f"reply '{key}' needs '{missing[0]}', which the action does not give")

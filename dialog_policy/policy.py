@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dialog_policy.features import FEATURE_VERSION, observe
+from dialog_policy.features import FEATURE_VERSION, feature_names, observe
 from dialog_policy.rules import action_set, allowed
 from domains.schema import Pack
 from storage.actions import Action
@@ -77,7 +77,7 @@ class RulePolicy:
         wanted += [Action("ask", slot) for slot in (*state.invalid, *state.missing(self.pack))]
         if state.goodbye:
             wanted.append(Action("close"))
-        if state.failures and not state.results:
+        if state.failures and not state.results and state.last_action != "decline":
             wanted.append(Action("rephrase"))
         return [*wanted, Action("offer_more"), Action("rephrase"), handoff]
 
@@ -120,7 +120,7 @@ def load_policy(folder: Path, pack: Pack) -> LearnedPolicy:
             raise PolicyError(f"{folder / name}: file is missing; train a policy with: chatbot train policy")
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        sizes, version = list(config["sizes"]), str(config["version"])
+        sizes, version = [int(size) for size in config["sizes"]], str(config["version"])
         actions, features = list(config["actions"]), int(config["feature_version"])
     except (ValueError, KeyError, TypeError) as error:
         raise PolicyError(f"{folder / CONFIG}: not a policy configuration ({error!r})") from error
@@ -132,9 +132,16 @@ def load_policy(folder: Path, pack: Pack) -> LearnedPolicy:
         raise PolicyError(
             f"{folder / CONFIG}: trained for other actions than those of pack '{pack.name}'; retrain"
         )
+    expected = (len(feature_names(pack, action_set(pack))), len(actions))
+    if len(sizes) < 2 or (sizes[0], sizes[-1]) != expected:
+        raise PolicyError(
+            f"{folder / CONFIG}: not from {expected[0]} features to {expected[1]} actions; retrain"
+        )
     network = actor(sizes)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise PolicyError(f"{folder / WEIGHTS}: broken file ({str(error).splitlines()[0]})") from error
+    if not all(weights.isfinite().all() for weights in network.parameters()):
+        raise PolicyError(f"{folder / WEIGHTS}: broken file (it holds what is no number); retrain")
     return LearnedPolicy(network, pack, version)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,12 +35,20 @@ class Kind(Strict):
     patience: tuple[int, int] = (4, 7)
     """Fewest and most bot turns in a row without progress that a customer bears."""
 
+    @model_validator(mode="after")
+    def _has_ranges(self) -> "Kind":
+        for name in ("tasks", "questions", "patience"):
+            fewest, most = getattr(self, name)
+            if not 0 <= fewest <= most:
+                raise ValueError(f"{name}: first the fewest, then the most, not [{fewest}, {most}]")
+        return self
+
 
 class Population(Strict):
     """The contents of a population file."""
 
     kinds: Mapping[str, Kind]
-    nlu: str | float = "measured"
+    nlu: Literal["measured"] | Annotated[float, Field(ge=0, le=1)] = "measured"
     """"measured" takes the shipped NLU's errors; a number is a uniform error rate."""
 
     @model_validator(mode="after")

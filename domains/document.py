@@ -14,6 +14,16 @@ class PackError(Exception):
     """A domain pack that cannot be used; the message names file, line and key."""
 
 
+def read_text(path: Path) -> str:
+    """Raises PackError where `path` is missing or no UTF-8 text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PackError(f"{path}: file is missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+
+
 class Document:
     """One parsed YAML file that remembers on which line every key stands."""
 
@@ -22,13 +32,7 @@ class Document:
         self.path = path
         self._lines: dict[KeyPath, int] = {}
         try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise PackError(f"{path}: file is missing") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise PackError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            root = yaml.compose(read_text(path), Loader=yaml.SafeLoader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{path}:{mark.line + 1}" if mark else f"{path}"
@@ -50,6 +54,12 @@ class Document:
             return [self._construct(item, (*key_path, index)) for index, item in enumerate(node.value)]
         loader = yaml.SafeLoader("")
         return loader.construct_object(node)
+
+    def mapping(self) -> dict[str, Any]:
+        """The whole document as keys and values. Raises PackError where it is none."""
+        if not isinstance(self.data, dict):
+            raise self.error("keys with values are expected")
+        return self.data
 
     def line(self, *key_path: str | int) -> int:
         """The line of a key, or of its nearest enclosing key."""

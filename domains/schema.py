@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from domains.backend import CUSTOMER_ID, Backend
-from domains.document import Document, PackError
+from domains.document import Document, PackError, read_text
 
 IntentKind = Literal["task", "faq", "social"]
 SlotType = Literal[
@@ -48,6 +48,8 @@ FIXED_REPLIES = (
     "with_colleague",
 )
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+OPTIONAL_PART = re.compile(r"\[([^\[\]]*)\]")
+"""What a phrasing says only where it has all the facts for it."""
 
 
 class Strict(BaseModel):
@@ -158,10 +160,9 @@ class Pack(Strict):
             assert spec.loader
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
-        try:
-            backend: Backend = module.open_backend(database_url)
-        except AttributeError:
-            raise PackError(f"{path}: function open_backend(database_url) is missing") from None
+        if not hasattr(module, "open_backend"):
+            raise PackError(f"{path}: function open_backend(database_url) is missing")
+        backend: Backend = module.open_backend(database_url)
         return backend
 
 
@@ -208,8 +209,8 @@ def _check_domain(document: Document, domain: Domain) -> None:
             if slot_name not in domain.slots:
                 raise document.error(f"slot '{slot_name}' does not exist", "authentication", "slots")
     for name, task in domain.tasks.items():
-        if name != proof.task and domain.intents.get(name, None) is None:
-            raise document.error(f"task '{name}' has no intent of that name", "tasks", name)
+        if name != proof.task and (name not in domain.intents or domain.intents[name].kind != "task"):
+            raise document.error(f"task '{name}' has no intent of that name and of kind task", "tasks", name)
         for slot_name in (*task.slots, *task.optional):
             if slot_name not in domain.slots:
                 raise document.error(f"slot '{slot_name}' does not exist", "tasks", name, "slots")
@@ -220,13 +221,14 @@ def _check_domain(document: Document, domain: Domain) -> None:
 def _load_topics(folder: Path, domain: Domain) -> dict[str, Topic]:
     """Answers are written as `## intent: title` sections; `{fact}` takes its value from facts.yaml."""
     facts_document = Document(folder / "facts.yaml")
-    facts = {str(key): str(value) for key, value in facts_document.data.items()}
+    facts = {str(key): str(value) for key, value in facts_document.mapping().items()}
     topics: dict[str, Topic] = {}
     for path in sorted((folder / "knowledge").glob("*.md")):
-        for part in re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        text = read_text(path)
+        for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
             heading, _, body = part.partition("\n")
             name, _, title = (piece.strip() for piece in heading.partition(":"))
-            line = path.read_text(encoding="utf-8").split(f"## {heading}")[0].count("\n") + 1
+            line = text.split(f"## {heading}")[0].count("\n") + 1
             if name not in domain.intents or domain.intents[name].kind != "faq":
                 raise PackError(f"{path}:{line}: '{name}' is no intent of kind faq in domain.yaml")
             if name in topics:
@@ -236,10 +238,10 @@ def _load_topics(folder: Path, domain: Domain) -> dict[str, Topic]:
             for fact in PLACEHOLDER.findall(body):
                 if fact not in facts:
                     raise PackError(f"{path}:{line}: fact '{{{fact}}}' does not stand in facts.yaml")
-            text = PLACEHOLDER.sub(lambda match: facts[match.group(1)], body).strip()
-            if not text or not title:
+            answer = PLACEHOLDER.sub(lambda match: facts[match.group(1)], body).strip()
+            if not answer or not title:
                 raise PackError(f"{path}:{line}: topic '{name}' needs a title and a text")
-            topics[name] = Topic(name=name, title=title, text=text, source=f"{path.name}:{line}")
+            topics[name] = Topic(name=name, title=title, text=answer, source=f"{path.name}:{line}")
     for name, intent in domain.intents.items():
         if intent.kind == "faq" and name not in topics:
             raise PackError(f"{folder / 'knowledge'}: intent '{name}' of kind faq has no answer")
@@ -281,11 +283,13 @@ def _load_replies(folder: Path, domain: Domain) -> dict[str, tuple[str, ...]]:
     for entry in domain.authentication.slots:
         asked |= {entry} if isinstance(entry, str) else set(entry)
     replies: dict[str, tuple[str, ...]] = {}
-    for key, phrasings in document.data.items():
+    for key, phrasings in document.mapping().items():
         if key not in allowed:
             raise document.error(f"'{key}' is no action of this domain", key)
         phrasings = [phrasings] if isinstance(phrasings, str) else phrasings
-        if not phrasings or not all(isinstance(text, str) and text.strip() for text in phrasings):
+        if not (isinstance(phrasings, list) and phrasings) or not all(
+            isinstance(text, str) and text.strip() for text in phrasings
+        ):
             raise document.error(f"'{key}' needs at least one phrasing, each a text", key)
         for text in phrasings:
             for placeholder in PLACEHOLDER.findall(text):

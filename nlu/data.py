@@ -71,21 +71,19 @@ def load_data(source: str, data_format: str, labels: LabelMap) -> Loaded:
     return Loaded(examples, len(rows) - len(examples))
 
 
-def thin(
-    examples: Sequence[Example], limits: Mapping[str, int], rng: random.Random, copies: int = 15
-) -> tuple[Example, ...]:
-    """A sample that keeps at most `copies` of one text with one labelling, and `limits` rows an intent."""
+def thin(examples: Sequence[Example], limits: Mapping[str, int], rng: random.Random) -> tuple[Example, ...]:
+    """A sample with at most `limits` rows an intent; the key "*" stands for intents not listed.
+
+    Repeated texts stay as often as they are: how often "ok" means yes is part of what is learnt.
+    """
     shuffled = list(examples)
     rng.shuffle(shuffled)
-    seen: Counter[object] = Counter()
+    seen: Counter[str] = Counter()
     kept = []
     for example in shuffled:
-        key = (example.text, example.intents)
         intent = example.intents[0]
-        limit = limits.get(intent, limits.get("*", len(shuffled)))
-        if seen[key] < copies and seen[intent] < limit:
+        if seen[intent] < limits.get(intent, limits.get("*", len(shuffled))):
             kept.append(example)
-            seen[key] += 1
             seen[intent] += 1
     return tuple(kept)
 
@@ -224,7 +222,7 @@ FORMATS: Mapping[str, Callable[[Path, LabelMap], Iterator[Example | None]]] = {
 def load_pack_examples(pack: Pack, rng: random.Random, fillings: int = 3) -> tuple[Example, ...]:
     """The pack's own sentences; those with `{slot}` are filled `fillings` times with sampled values."""
     folder = pack.folder / "examples"
-    values = {str(k): [str(v) for v in vs] for k, vs in Document(folder / "values.yaml").data.items()}
+    values = {str(k): [str(v) for v in vs] for k, vs in Document(folder / "values.yaml").mapping().items()}
     examples: list[Example] = []
 
     def add(document: Document, sentence: object, intents: tuple[str, ...], *key: str | int) -> None:
@@ -239,7 +237,7 @@ def load_pack_examples(pack: Pack, rng: random.Random, fillings: int = 3) -> tup
 
     for name in ("task", "social", "faq", "out_of_scope"):
         document = Document(folder / f"{name}.yaml")
-        for intent, sentences in document.data.items():
+        for intent, sentences in document.mapping().items():
             for index, sentence in enumerate(sentences):
                 add(document, sentence, (intent,), intent, index)
     document = Document(folder / "two_wishes.yaml")

@@ -45,6 +45,7 @@ class Labels(Strict):
 
     multidogo: LabelMap = LabelMap()
     banking77: LabelMap = LabelMap()
+    fewshot: LabelMap = LabelMap()
     clinc150: LabelMap = LabelMap()
 
 

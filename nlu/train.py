@@ -2,15 +2,17 @@
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
+from transformers import get_cosine_schedule_with_warmup
 
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
@@ -18,8 +20,10 @@ from nlu.augmentation import roughen, two_wishes
 from nlu.calibration import calibrate
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel
-from nlu.parser import Parser, question
+from nlu.parser import ModelError, Parser, question
 from nlu.pieces import Batch, PieceSplitter
+
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,9 @@ class Trainer:
         model.encoder.words.weight.requires_grad_(False)  # rare words stay where pretraining put them
         optimiser = self._optimiser(model)
         steps = math.ceil(len(self.examples) * (1 + config.two_wishes) / config.batch_size)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, _cosine(steps * config.epochs, config.warm_up)
-        )
-        checkpoint = folder / "checkpoint.pt"
+        total = steps * config.epochs
+        schedule = get_cosine_schedule_with_warmup(optimiser, int(total * config.warm_up), total)
+        checkpoint = folder / CHECKPOINT
         first = 0
         if checkpoint.exists():
             saved = torch.load(checkpoint, weights_only=True)
@@ -90,7 +93,7 @@ class Trainer:
                 schedule.load_state_dict(saved["schedule"])
                 first = saved["epoch"] + 1
         with Progress() as progress, SummaryWriter(str(folder / "tensorboard")) as writer:
-            bar = progress.add_task("training", total=steps * config.epochs, completed=steps * first)
+            bar = progress.add_task("training", total=total, completed=steps * first)
             for epoch in range(first, config.epochs):
                 loss = 0.0
                 for step, batch in enumerate(self._epoch(epoch)):
@@ -212,6 +215,22 @@ class Trainer:
         return right / max(len(self.held_out), 1)
 
 
+def load_checkpoint(model: NluModel, folder: Path) -> None:
+    """Take the weights of an earlier run. Raises ModelError."""
+    path = folder / CHECKPOINT
+    try:
+        model.load_state_dict(torch.load(path, weights_only=True)["model"])
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path}: file is missing; it is written by: chatbot train nlu --out {folder}"
+        ) from None
+    except (RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{path}: no checkpoint of a model with these intents and slots ({reason})"
+        ) from error
+
+
 def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> list[list[int]]:
     """BIO tag numbers of the message pieces, padded with O."""
     number = {tag: i for i, tag in enumerate(tags)}
@@ -225,16 +244,6 @@ def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> 
                 row[place] = number[f"{'I' if nth else 'B'}-{span.slot}"]
         rows.append(row)
     return rows
-
-
-def _cosine(steps: int, warm_up: float) -> Callable[[int], float]:
-    def rate(step: int) -> float:
-        start = max(1, int(steps * warm_up))
-        if step < start:
-            return (step + 1) / start
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - start) / max(1, steps - start))))
-
-    return rate
 
 
 def new_model(trainer: Trainer, encoder: EncoderConfig | None = None, **sizes: int) -> NluModel:

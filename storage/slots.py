@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from domains.schema import Pack, Slot
+from nlu.numbers import UNITS
 from nlu.understanding import Entity, Understanding
 from nlu.values import InvalidValue, normalise
 
@@ -18,6 +19,9 @@ FAMILIES = (
 
 WHOLE_MESSAGE = frozenset({"person_name", "address", "choice", "count", "amount", "date", "time", "text"})
 """Types for which a short answer without any found entity is tried as a value."""
+
+NUMBERS = frozenset({"ssn_last4", "card_number", "account_number", "amount", "count"})
+BARE_NUMBER = re.compile(rf"(?:[\d\s.,$-]|\b(?:{'|'.join(UNITS)}|oh)\b)+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ def fill(
 
     `wanted` are the slots that matter now, those still missing first.
     """
+    bare = _bare_number(heard.text, asked, pack) if asked else None
+    if asked and bare is not None:
+        return {**slots, asked: SlotValue(bare, 1.0, turn)}, {}
     filled, invalid = dict(slots), dict[str, str]()
     taken: set[str] = set()
     for entity in heard.entities:
@@ -81,22 +88,35 @@ def _slot_for(
     """The NLU's slot, unless what was asked for or is still missing looks the same and fits better."""
     slot = pack.slots[entity.slot]
     family = next((family for family in FAMILIES if slot.type in family), frozenset())
-    named = slot.label.split()[0].lower() in text[max(0, entity.start - 20) : entity.start].lower()
+    before = text[max(0, entity.start - 20) : entity.start].lower()
+    named = slot.label.split()[0].lower() in before
+    short = len(re.sub(r"\D", "", entity.text)) <= 4
+
+    def alike(name: str) -> bool:
+        other = pack.slots[name].type
+        return other == slot.type or (other in family and not named)  # "card 6467" is no account
 
     def fits(name: str) -> bool:
-        other = pack.slots[name]
-        alike = other.type == slot.type or (other.type in family and not named)  # "card 6467" is no account
-        return alike and name not in taken and _is_valid(other, entity.text)
+        return name not in taken and alike(name) and _is_valid(pack.slots[name], entity.text)
 
-    if asked and asked != entity.slot and fits(asked) and asked not in filled:
-        if (pack.slots[asked].type == slot.type or len(re.sub(r"\D", "", entity.text)) <= 4) and not named:
-            return asked
+    missing = [name for name in wanted if name not in filled and fits(name)]
+    if not named:
+        others = [name for name in missing if pack.slots[name].type != slot.type]
+        called = next((name for name in others if pack.slots[name].label.split()[0].lower() in before), None)
+        if called:
+            return called
+    ambiguous = not named and (short or (asked and pack.slots[asked].type == slot.type))
+    if asked and asked != entity.slot and asked not in filled and ambiguous and fits(asked):
+        return asked
+    if short and not named:  # of a card or an account? As a proof, the first of both is as good.
+        for entry in pack.domain.authentication.slots:
+            if not isinstance(entry, str) and entity.slot in entry and entry[0] in missing:
+                return entry[0]
     if entity.slot in wanted and entity.slot not in taken and _is_valid(slot, entity.text):
         return entity.slot
-    missing = next((name for name in wanted if name not in filled and fits(name)), None)
-    if missing is not None:
-        return missing
-    return asked if asked and pack.slots[asked].type in family else entity.slot
+    if missing:
+        return missing[0]
+    return asked if asked and alike(asked) else entity.slot
 
 
 def _is_valid(slot: Slot, text: str) -> bool:
@@ -105,6 +125,17 @@ def _is_valid(slot: Slot, text: str) -> bool:
     except InvalidValue:
         return False
     return True
+
+
+def _bare_number(text: str, asked: str, pack: Pack) -> str | None:
+    """A message of nothing but a number answers a question for a number, whatever the NLU thinks."""
+    slot = pack.slots[asked]
+    if slot.type not in NUMBERS or not BARE_NUMBER.fullmatch(text):
+        return None
+    try:
+        return normalise(slot, text)
+    except InvalidValue:
+        return None
 
 
 def _whole_message(text: str, asked: str, pack: Pack) -> str | None:

@@ -164,13 +164,28 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
 
 
 def _chosen(heard: Understanding, before: DialogueState, pack: Pack) -> Understanding:
-    """An answer to "which is it?" that names one of the two options is that wish, whatever the NLU thinks."""
+    """What the words alone settle: an answer that names an option which was offered, a bare yes or no."""
     answer = heard.text.strip().strip(".!").lower()
     for place, option in zip(("first", "second"), before.clarifying, strict=False):
         if answer in {pack.intents[option].description.lower(), f"the {place} one", f"the {place}", place}:
-            certain = (IntentScore(option, 1.0), *(s for s in heard.intents if s.intent != option))
-            return replace(heard, intents=certain, wishes=(option,), out_of_scope=0.0)
-    return heard
+            return _certain(heard, option)
+    if before.asked and answer in {name.replace("_", " ") for name in pack.slots[before.asked].choices}:
+        return _certain(heard, "inform")
+    if before.asked or heard.entities or not all(_may_hide_a_yes(wish, pack) for wish in heard.wishes):
+        return heard
+    answer = re.sub(r"[\s,.!]*(thanks|thank you|please)$", "", answer)
+    if before.confirmation == "asked" and answer in pack.domain.consent:
+        return _certain(heard, "affirm")
+    return _certain(heard, "deny") if answer in pack.domain.refusal else heard
+
+
+def _may_hide_a_yes(wish: str, pack: Pack) -> bool:
+    return wish in ("inform", "thanks") or pack.intents[wish].kind != "social"
+
+
+def _certain(heard: Understanding, intent: str) -> Understanding:
+    scores = (IntentScore(intent, 1.0), *(s for s in heard.intents if s.intent != intent))
+    return replace(heard, intents=scores, wishes=(intent,), out_of_scope=0.0)
 
 
 def _take_wishes(

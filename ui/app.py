@@ -8,6 +8,7 @@ from fastapi import FastAPI, HTTPException
 from chatbot.api import BODY_LIMIT, create_api
 from chatbot.assembly import build_chatbot
 from chatbot.bot import Chatbot
+from chatbot.logs import configure_logging
 from chatbot.settings import Settings
 from ui.chat import build_page
 from ui.theme import build_theme
@@ -19,6 +20,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 def create_app() -> FastAPI:
     """The application that CHATBOT_* describes: `uvicorn --factory ui.app:create_app`."""
     settings = Settings()
+    configure_logging(settings.log_level)
     return create_app_for(build_chatbot(settings), settings.body_limit)
 
 

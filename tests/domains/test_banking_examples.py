@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domains.document import Document
-from domains.schema import OUT_OF_SCOPE, PLACEHOLDER, Pack, load_pack, required_replies
+from domains.schema import OPTIONAL_PART, OUT_OF_SCOPE, PLACEHOLDER, Pack, load_pack, required_replies
 
 PACK = Path(__file__).parents[2] / "domains" / "banking"
 LEAST_EXAMPLES = {"task": 40, "social": 40, "faq": 3}
@@ -112,11 +112,20 @@ def test_all_phrasings_of_an_action_state_the_same_facts(pack: Pack) -> None:
         assert len(stated) == 1, key
 
 
-def test_a_confirmation_repeats_exactly_the_required_slots(pack: Pack) -> None:
+def test_a_confirmation_repeats_exactly_the_required_slots_and_where_given_optional_ones(pack: Pack) -> None:
     for name, task in pack.tasks.items():
         if task.confirm:
             for text in pack.replies[f"confirm.{name}"]:
-                assert set(PLACEHOLDER.findall(text)) == set(task.slots), text
+                assert set(PLACEHOLDER.findall(OPTIONAL_PART.sub("", text))) == set(task.slots), text
+                assert set(PLACEHOLDER.findall(" ".join(OPTIONAL_PART.findall(text)))) <= set(
+                    task.optional
+                ), text
+
+
+def test_a_confirmation_names_the_account_that_money_is_taken_from(pack: Pack) -> None:
+    for name in ("transfer_money", "order_checks"):
+        for text in pack.replies[f"confirm.{name}"]:
+            assert "{account_number}" in " ".join(OPTIONAL_PART.findall(text)), text
 
 
 def test_an_outcome_states_all_its_facts(pack: Pack) -> None:

@@ -11,8 +11,9 @@ from domains.schema import OUT_OF_SCOPE
 from nlu.data import Example, Span
 from nlu.evaluate import evaluate
 from nlu.model import NluModel
+from nlu.parser import ModelError
 from nlu.pieces import PieceSplitter
-from nlu.train import TrainConfig, Trainer, new_model, tag_rows
+from nlu.train import CHECKPOINT, TrainConfig, Trainer, load_checkpoint, new_model, tag_rows
 from tests.nlu.conftest import TINY
 
 QUICK = TrainConfig(
@@ -115,6 +116,34 @@ def test_that_a_finished_run_is_not_run_again_and_a_changed_one_is(
     changed = LoggingTrainer(sentences(), splitter, TrainConfig(**{**vars(config), "head_rate": 2e-3}))
     changed.run(fresh(changed), tmp_path)
     assert changed.epochs == [0]
+
+
+def test_that_the_weights_of_an_earlier_run_can_be_taken(splitter: PieceSplitter, tmp_path: Path) -> None:
+    trainer = Trainer(sentences(), None, splitter, TrainConfig(**{**vars(QUICK), "epochs": 1}))
+    trained, taken = fresh(trainer), fresh(trainer)
+    trainer.run(trained, tmp_path)
+    load_checkpoint(taken, tmp_path)
+    for name, weight in trained.state_dict().items():
+        assert torch.equal(taken.state_dict()[name], weight), name
+
+
+@pytest.mark.parametrize("data", [None, b"no checkpoint"])
+def test_that_a_checkpoint_that_is_missing_or_broken_is_named(
+    splitter: PieceSplitter, tmp_path: Path, data: bytes | None
+) -> None:
+    if data is not None:
+        (tmp_path / CHECKPOINT).write_bytes(data)
+    model = fresh(Trainer(sentences(), None, splitter, QUICK))
+    with pytest.raises(ModelError, match=CHECKPOINT.replace(".", r"\.")):
+        load_checkpoint(model, tmp_path)
+
+
+def test_that_a_checkpoint_of_other_labels_is_refused(splitter: PieceSplitter, tmp_path: Path) -> None:
+    trainer = Trainer(sentences(), None, splitter, TrainConfig(**{**vars(QUICK), "epochs": 1}))
+    trainer.run(fresh(trainer), tmp_path)
+    other = Trainer([*sentences(), Example("x", ("another",))], None, splitter, QUICK)
+    with pytest.raises(ModelError, match=r"checkpoint\.pt: no checkpoint of a model with these intents"):
+        load_checkpoint(fresh(other), tmp_path)
 
 
 def test_that_the_same_seed_shuffles_alike_and_epochs_differ(splitter: PieceSplitter) -> None:

@@ -1,32 +1,20 @@
 """What the bot knows after each message, with understandings written by hand."""
 
 import json
-from collections.abc import Iterable
 
 import pytest
 from pydantic import ValidationError
 
 from domains.backend import ActionResult
 from domains.schema import Pack
-from nlu.understanding import Entity, IntentScore, Understanding
+from nlu.understanding import IntentScore, Understanding
 from storage.actions import Action
 from storage.slots import SlotValue
 from storage.state import DialogueState, act, from_json, hear, record, to_json
+from tests.hearing import understood
 
 CHECKING = "4400127316"
 SAVINGS = "4400127324"
-
-
-def understood(
-    text: str, wishes: Iterable[str], values: dict[str, str], sure: float, outside: float = 0.0
-) -> Understanding:
-    """`values` are slot → the part of the text that gives it."""
-    scores = tuple(IntentScore(wish, sure) for wish in wishes) or (IntentScore("remark", 1 - outside),)
-    entities = tuple(
-        Entity(slot, text.index(part), text.index(part) + len(part), part, None, 0.9)
-        for slot, part in values.items()
-    )
-    return Understanding(text, scores, tuple(wishes), entities, outside)
 
 
 class Talk:
@@ -144,6 +132,15 @@ def test_that_an_account_after_the_question_where_to_is_the_receiving_one(known:
     known.says("send money", "transfer_money").asks("target_account_number")
     known.says("4400127324", "inform", account_number=SAVINGS)
     assert known.values == {"target_account_number": SAVINGS}
+
+
+def test_that_a_card_called_so_is_not_the_receiving_account(known: Talk) -> None:
+    known.says("send money from my card 6467", "transfer_money", card_number="6467")
+    assert "target_account_number" not in known.values
+    known.asks("target_account_number").says("the card 6467", "inform", card_number="6467")
+    assert "target_account_number" not in known.values
+    known.asks("target_account_number").says("6467", "inform", card_number="6467")
+    assert known.values["target_account_number"] == "6467"
 
 
 def test_that_a_bare_answer_without_an_entity_is_tried_as_the_asked_value(known: Talk) -> None:

@@ -38,6 +38,7 @@ def test_that_a_customer_moves_money_over_a_reload_and_a_restart(page: Page, tmp
         keep(page, "chat-confirm")
         suggestion(page, "Yes, go ahead").click()
         expect(said_by("bot", page).last).to_contain_text(re.compile(r"\$2,300\.00"))
+        expect(said_by("bot", page).last).to_contain_text("?")  # the last words of the reply
         keep(page, "chat-done")
     bank = shipped_bot(tmp_path).backend
     assert bank.balance("4400127316") == 2_300_00  # type: ignore[attr-defined]

@@ -1,0 +1,394 @@
+"""Whole turns: scripted understanding, the rules, a real store and the real demo bank."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from chatbot.bot import LONGEST_MESSAGE, BadMessage, Chatbot, clean, idempotency_key
+from chatbot.reply import TemplateReply
+from dialog_policy.policy import RulePolicy
+from domains.backend import ActionResult, BackendError
+from domains.banking.backend import DemoBank, open_backend
+from domains.schema import Pack
+from storage.conversations import ConversationStore, UnknownConversation
+from storage.database import open_database, transaction
+from storage.migration import upgrade
+from storage.tables import DecisionRow, ExecutionRow, TurnRow
+from tests.hearing import ScriptedParser, understood
+
+CHECKING, SAVINGS = "4400127316", "4400127324"
+
+SCRIPT = (
+    understood("Hi, I want to send money", ["greeting", "transfer_money"]),
+    understood("Dana Whitfield", ["inform"], {"name": "Dana Whitfield"}),
+    understood("4821", ["inform"], {"card_number": "4821"}),
+    understood("my account is 4400127316", ["inform"], {"account_number": CHECKING}),
+    understood("$450.50", ["inform"], {"charge_amount": "$450.50"}),
+    understood("to 4400127324", ["inform"], {"account_number": SAVINGS}),
+    understood("Yes, go ahead", ["affirm"]),
+    understood("no", ["deny"]),
+    understood("no, $20", ["deny"], {"transfer_amount": "$20"}),
+    understood("try again", ["remark"]),
+    understood("what is my balance?", ["check_balance"]),
+    understood("how old must I be?", ["age_limit"]),
+    understood("let me talk to a person", ["human"]),
+    understood("thanks, bye", ["thanks", "goodbye"]),
+    understood("no thanks", ["deny"]),
+    understood(
+        "Dana Whitfield, 4821, card 6467",
+        ["inform"],
+        {"name": "Dana Whitfield", "ssn": "4821", "card_number": "6467"},
+    ),
+    understood(
+        "Dana Whitfield, 1111, card 6467",
+        ["inform"],
+        {"name": "Dana Whitfield", "ssn": "1111", "card_number": "6467"},
+    ),
+)
+
+
+class Bank:
+    """The demo bank, which a test may put out of reach; it notes what it was asked."""
+
+    def __init__(self, bank: DemoBank) -> None:
+        self.bank = bank
+        self.down = False
+        self.lost_answers = 0
+        """How many of the next answers do not arrive though the bank has acted."""
+        self.keys: list[tuple[str, str]] = []
+
+    def execute(self, task: str, slots: Mapping[str, str], idempotency_key: str) -> ActionResult:
+        self.keys.append((task, idempotency_key))
+        if self.down:
+            raise BackendError("the bank is out of reach")
+        result = self.bank.execute(task, slots, idempotency_key)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise BackendError("the answer was lost on the way")
+        return result
+
+    @property
+    def checking(self) -> int:
+        return self.bank.balance(CHECKING)
+
+    @property
+    def savings(self) -> int:
+        return self.bank.balance(SAVINGS)
+
+
+@pytest.fixture(scope="session")
+def seeded_bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bank's three hundred customers, put in once."""
+    path = tmp_path_factory.mktemp("bank") / "bank.db"
+    open_backend(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def bank(seeded_bank: Path, tmp_path: Path) -> Iterator[Bank]:
+    shutil.copy(seeded_bank, tmp_path / "bank.db")
+    opened = open_backend(f"sqlite:///{tmp_path / 'bank.db'}")
+    yield Bank(opened)
+    opened.close()
+
+
+@pytest.fixture
+def own_engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(f"sqlite:///{tmp_path / 'chatbot.db'}")
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def parser() -> ScriptedParser:
+    return ScriptedParser(*SCRIPT)
+
+
+@pytest.fixture
+def bot(pack: Pack, parser: ScriptedParser, bank: Bank, own_engine: Engine) -> Chatbot:
+    store = ConversationStore(own_engine)
+    return Chatbot(pack, parser, RulePolicy(pack), bank, TemplateReply(pack), store)  # type: ignore[arg-type]
+
+
+class Say:
+    """Send messages one after the other in one conversation; returns the last answer."""
+
+    def __init__(self, bot: Chatbot) -> None:
+        self.bot, self.conversation = bot, bot.start()
+
+    def __call__(self, *texts: str) -> str:
+        answers = [self.bot.reply(self.conversation, text) for text in texts]
+        return " ".join(message.text for message in answers[-1])
+
+
+@pytest.fixture
+def say(bot: Chatbot) -> Say:
+    return Say(bot)
+
+
+TO_CONFIRMATION = (
+    "Hi, I want to send money",
+    "Dana Whitfield",
+    "4821",
+    "my account is 4400127316",
+    "$450.50",
+    "to 4400127324",
+)
+
+
+# ── a whole conversation ──
+
+
+def test_that_a_money_transfer_runs_from_the_greeting_to_the_goodbye(
+    bot: Chatbot, bank: Bank, parser: ScriptedParser, own_engine: Engine
+) -> None:
+    say = Say(bot)
+    answer = say("Hi, I want to send money")
+    assert "Marlow" in answer
+    assert "full name" in answer
+    assert "Social Security" in say("Dana Whitfield")
+    assert "card number or account number" in say("4821")
+    answer = say("my account is 4400127316")
+    assert "Dana" in answer
+    assert any(word in answer for word in ("How much", "amount"))
+    assert "account" in say("$450.50")
+    confirmation = say("to 4400127324")
+    assert "$450.50" in confirmation
+    assert "··7324" in confirmation
+    assert "··7316" in confirmation
+    assert bank.checking == 2_450_00, "nothing moves before the yes"
+    done = say("Yes, go ahead")
+    assert "$450.50" in done
+    assert "$1,999.50" in done
+    assert (bank.checking, bank.savings) == (1_999_50, 8_571_00)
+    assert bot.store.status(say.conversation) == "open"
+    say("thanks, bye")
+    assert bot.store.status(say.conversation) == "closed"
+    assert parser.asked == [
+        None,
+        "name",
+        "ssn",
+        "card_number",
+        "transfer_amount",
+        "target_account_number",
+        None,
+        None,
+    ]
+    history = bot.store.history(say.conversation)
+    assert [m.author for m in history] == ["bot"] + ["customer", "bot"] * 8
+    assert not any("4821" in m.text or CHECKING in m.text for m in history if m.author == "bot")
+    with transaction(own_engine) as session:
+        executions = session.scalars(select(ExecutionRow).order_by(ExecutionRow.turn)).all()
+        assert [(e.task, e.outcome) for e in executions] == [
+            ("verify_identity", "verified"),
+            ("transfer_money", "done"),
+        ]
+        assert executions[1].slots["customer_id"] == bot.store.state(say.conversation).customer_id
+        decisions = session.scalars(select(DecisionRow)).all()
+        assert {d.policy_version for d in decisions} == {"rules"}
+        assert all(d.probability == 1.0 for d in decisions)
+        assert all(
+            len(d.mask) == len(bot.policy.choose(bot.store.state(say.conversation)).mask) for d in decisions
+        )
+        turns = session.scalars(select(TurnRow)).all()
+        assert all(turn.latency_ms.keys() == {"understand", "decide", "word"} for turn in turns)
+
+
+def test_that_a_refusal_moves_nothing(say: Say, bank: Bank) -> None:
+    say(*TO_CONFIRMATION, "no")
+    assert bank.checking == 2_450_00
+    assert [task for task, _ in bank.keys] == ["verify_identity"]
+
+
+def test_that_a_correction_is_confirmed_anew_and_only_then_carried_out(say: Say, bank: Bank) -> None:
+    answer = say(*TO_CONFIRMATION, "no, $20")
+    assert "$20.00" in answer
+    assert bank.checking == 2_450_00
+    say("Yes, go ahead")
+    assert bank.checking == 2_430_00
+
+
+def test_that_a_second_yes_transfers_nothing_more(say: Say, bank: Bank) -> None:
+    say(*TO_CONFIRMATION, "Yes, go ahead", "Yes, go ahead", "Yes, go ahead")
+    assert bank.checking == 1_999_50
+
+
+def test_that_a_question_in_between_is_answered_and_the_task_goes_on(
+    say: Say, bank: Bank, pack: Pack
+) -> None:
+    answer = say("Hi, I want to send money", "Dana Whitfield", "how old must I be?")
+    assert pack.topics["age_limit"].text in answer
+    assert "Social Security" in answer
+
+
+def test_that_a_verified_customer_is_not_asked_again_for_the_next_task(say: Say) -> None:
+    answer = say(*TO_CONFIRMATION, "no", "what is my balance?")
+    assert "$2,450.00" in answer
+    assert "name" not in answer
+
+
+def test_that_wrong_details_lock_after_three_attempts_and_call_a_person(
+    say: Say, bot: Chatbot, bank: Bank
+) -> None:
+    say("what is my balance?")
+    wrong = "Dana Whitfield, 1111, card 6467"
+    assert "2,450" not in say(wrong, wrong, wrong)
+    assert bot.store.status(say.conversation) == "handed_over"
+    assert len(bank.keys) == 3
+    assert len({key for _, key in bank.keys}) == 3, "each attempt is one of its own"
+
+
+# ── once, and only once ──
+
+
+def test_that_the_same_client_message_id_acts_once(bot: Chatbot, bank: Bank) -> None:
+    conversation = bot.start()
+    for text in TO_CONFIRMATION:
+        bot.reply(conversation, text)
+    first = bot.reply(conversation, "Yes, go ahead", "message-7")
+    again = bot.reply(conversation, "Yes, go ahead", "message-7")
+    assert again == first
+    assert bank.checking == 1_999_50
+    assert len(bot.store.history(conversation)) == 1 + 2 * 7
+
+
+def test_that_the_same_id_in_another_conversation_is_another_message(bot: Chatbot) -> None:
+    first, second = bot.start(), bot.start()
+    assert bot.reply(first, "no thanks", "m1")[0].text
+    bot.reply(second, "Hi, I want to send money", "m1")
+    assert bot.store.state(second).task == "transfer_money"
+
+
+def test_that_a_bank_out_of_reach_leaves_the_task_and_the_next_yes_tries_again_with_the_same_key(
+    say: Say, bot: Chatbot, bank: Bank, pack: Pack
+) -> None:
+    say(*TO_CONFIRMATION)
+    bank.down = True
+    answer = say("Yes, go ahead")
+    assert any(answer.endswith(text) for text in pack.replies["backend_unavailable"])
+    assert bot.store.state(say.conversation).task == "transfer_money"
+    bank.down = False
+    assert "$450.50" in say("try again")
+    assert bank.checking == 2_450_00, "a new yes is needed"
+    say("Yes, go ahead")
+    assert bank.checking == 1_999_50
+    (_, first), (_, second) = [pair for pair in bank.keys if pair[0] == "transfer_money"]
+    assert first == second
+
+
+def test_that_an_answer_that_was_lost_on_the_way_does_not_move_the_money_twice(say: Say, bank: Bank) -> None:
+    say(*TO_CONFIRMATION)
+    bank.lost_answers = 1
+    say("Yes, go ahead")
+    assert bank.checking == 1_999_50
+    assert "$1,999.50" in say("try again", "Yes, go ahead")
+    assert bank.checking == 1_999_50
+
+
+def test_that_another_amount_after_a_failure_has_another_key(say: Say, bank: Bank) -> None:
+    say(*TO_CONFIRMATION)
+    bank.down = True
+    say("Yes, go ahead")
+    bank.down = False
+    say("no, $20", "Yes, go ahead")
+    assert bank.checking == 2_430_00
+    assert len({key for task, key in bank.keys if task == "transfer_money"}) == 2
+
+
+def test_that_authentication_survives_a_bank_out_of_reach(say: Say, bank: Bank) -> None:
+    bank.down = True
+    say("what is my balance?", "Dana Whitfield, 4821, card 6467")
+    bank.down = False
+    assert "$2,450.00" in say("try again")
+
+
+def test_that_a_turn_that_fails_leaves_nothing_behind(
+    bot: Chatbot, parser: ScriptedParser, bank: Bank
+) -> None:
+    conversation = bot.start()
+    bot.reply(conversation, "Hi, I want to send money")
+    before = bot.store.history(conversation), bot.store.state(conversation)
+
+    def explode() -> None:
+        raise RuntimeError("out of memory")
+
+    parser.before = explode
+    with pytest.raises(RuntimeError, match="out of memory"):
+        bot.reply(conversation, "Dana Whitfield", "m2")
+    parser.before = lambda: None
+    assert (bot.store.history(conversation), bot.store.state(conversation)) == before
+    assert "Social Security" in bot.reply(conversation, "Dana Whitfield", "m2")[0].text
+
+
+def test_that_keys_differ_by_conversation_count_task_and_values_and_by_nothing_else() -> None:
+    key = idempotency_key("c", 1, "t", {"a": "1", "b": "2"})
+    assert key == idempotency_key("c", 1, "t", {"b": "2", "a": "1"})
+    others = [("d", 1, "t", {"a": "1", "b": "2"}), ("c", 2, "t", {"a": "1", "b": "2"})]
+    others += [("c", 1, "u", {"a": "1", "b": "2"}), ("c", 1, "t", {"a": "1", "b": "3"})]
+    assert key not in {idempotency_key(*other) for other in others}
+    assert len(idempotency_key("f" * 32, 999, "check_offer_eligibility", {"a": "x" * 999})) <= 200
+
+
+# ── handing over ──
+
+
+def test_that_after_the_handover_the_bot_only_acknowledges(
+    say: Say, bot: Chatbot, bank: Bank, pack: Pack
+) -> None:
+    say(*TO_CONFIRMATION, "let me talk to a person")
+    assert bot.store.status(say.conversation) == "handed_over"
+    for text in ("Yes, go ahead", "what is my balance?", "let me talk to a person"):
+        assert say(text) in pack.replies["with_colleague"]
+    assert bank.checking == 2_450_00
+    assert [task for task, _ in bank.keys] == ["verify_identity"]
+    assert bot.store.status(say.conversation) == "handed_over"
+
+
+# ── what is not taken ──
+
+
+@pytest.mark.parametrize(
+    "text", ["", "   ", "\n\t", "\x00\x07", "\u200b\u200d", "\ud800", "\ufeff", "\u00a0\u3000", "\ue000"]
+)
+def test_that_an_empty_message_is_refused(bot: Chatbot, text: str) -> None:
+    conversation = bot.start()
+    with pytest.raises(BadMessage, match="empty"):
+        bot.reply(conversation, text)
+    assert len(bot.store.history(conversation)) == 1
+
+
+def test_that_a_message_that_is_too_long_is_refused_with_its_length(bot: Chatbot) -> None:
+    conversation = bot.start()
+    with pytest.raises(BadMessage, match=r"4,001 characters; I can read up to 4,000"):
+        bot.reply(conversation, "x" * (LONGEST_MESSAGE + 1))
+    assert bot.reply(conversation, "x" * LONGEST_MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("  hello \n", "hello"),
+        ("he\x00llo\x1b[31m", "hello[31m"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("👩‍💻 été 你好", "👩‍💻 été 你好"),
+        ("a\ud800b", "ab"),
+    ],
+)
+def test_that_control_characters_and_outer_space_go_and_the_rest_stays(text: str, kept: str) -> None:
+    assert clean(text) == kept
+
+
+def test_that_the_parser_and_the_history_get_the_cleaned_text(bot: Chatbot) -> None:
+    conversation = bot.start()
+    bot.reply(conversation, " Hi, I want to \x00send money\x07 ")
+    assert bot.store.history(conversation)[1].text == "Hi, I want to send money"
+    assert bot.store.state(conversation).task == "transfer_money"
+
+
+def test_that_an_unknown_conversation_is_refused(bot: Chatbot) -> None:
+    with pytest.raises(UnknownConversation):
+        bot.reply("nowhere", "hello")

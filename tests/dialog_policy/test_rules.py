@@ -1,0 +1,205 @@
+"""What no policy gets past, on random states and in random conversations."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from dialog_policy.rules import MAX_STEPS, action_set, allowed, concrete, may_execute
+from domains.schema import Pack
+from storage.actions import Action
+from storage.slots import SlotValue
+from storage.state import DialogueState
+from tests.dialog_policy.conftest import MakeEnv
+
+
+def random_state(pack: Pack, rng: random.Random) -> DialogueState:
+    slots = {
+        name: SlotValue("1", rng.random(), rng.randint(1, 4)) for name in pack.slots if rng.random() < 0.85
+    }
+    faulty = {name: "it is wrong" for name in pack.slots if rng.random() < 0.03}
+    tasks = [name for name in pack.tasks if name in pack.intents]
+    return DialogueState(
+        turn=4,
+        step=rng.randint(0, MAX_STEPS + 1),
+        task=rng.choice([*tasks, None]),
+        slots=slots,
+        invalid=faulty,
+        question=rng.choice(["age_limit", "thanks", None, None]),
+        alternatives=rng.choice([(), ("transfer_money", "age_limit")]),
+        confirmation=rng.choice(["none", "asked", "given"]),
+        customer_id=rng.choice([None, "1"]),
+        locked=rng.random() < 0.2,
+        failures=rng.randint(0, 3),
+        top_probability=rng.random(),
+        out_of_scope=rng.random(),
+        greeting=rng.random() < 0.2,
+        cancelled=rng.random() < 0.2,
+        goodbye=rng.random() < 0.2,
+    )
+
+
+def permitted(state: DialogueState, pack: Pack) -> set[Action]:
+    actions = action_set(pack)
+    return {action for action, ok in zip(actions, allowed(state, pack, actions), strict=True) if ok}
+
+
+@pytest.fixture(scope="module")
+def states(pack: Pack) -> list[DialogueState]:
+    rng = random.Random(0)
+    return [random_state(pack, rng) for _ in range(3000)]
+
+
+def test_that_nothing_is_executed_without_its_slots_its_proof_and_its_yes(
+    pack: Pack, states: list[DialogueState]
+) -> None:
+    executable = 0
+    for state in states:
+        can = Action("execute") in permitted(state, pack)
+        assert not can or may_execute(state, pack)
+        if not can:
+            continue
+        executable += 1
+        assert state.task is not None
+        task = pack.tasks[state.task]
+        assert all(slot in state.slots and slot not in state.invalid for slot in task.slots)
+        assert state.customer_id is not None or task.authentication == "none"
+        assert state.confirmation == "given" or not task.confirm
+        assert state.step < MAX_STEPS
+    assert executable > 100
+
+
+def test_that_what_is_complete_can_be_executed_once_the_customer_said_yes(pack: Pack) -> None:
+    for name, task in pack.tasks.items():
+        if name not in pack.intents:
+            continue
+        slots = {slot: SlotValue("1", 0.9, 1) for slot in task.slots}
+        state = DialogueState(turn=1, task=name, slots=slots, customer_id="1", confirmation="given")
+        assert may_execute(state, pack)
+        assert may_execute(replace(state, confirmation="asked"), pack) != task.confirm
+        for slot in task.slots:
+            missing = {n: v for n, v in slots.items() if n != slot}
+            assert not may_execute(replace(state, slots=missing), pack)
+            assert not may_execute(replace(state, invalid={slot: "wrong"}), pack)
+
+
+def test_that_confirmation_is_asked_of_a_known_customer_for_a_complete_task(
+    pack: Pack, states: list[DialogueState]
+) -> None:
+    asked = 0
+    for state in states:
+        if Action("confirm") in permitted(state, pack):
+            asked += 1
+            assert state.task is not None
+            assert pack.tasks[state.task].confirm
+            assert state.missing(pack) == ()
+            assert not state.needs_authentication(pack)
+    assert asked > 100
+
+
+def test_that_a_locked_customer_is_neither_authenticated_nor_asked_for_anything(
+    pack: Pack, states: list[DialogueState]
+) -> None:
+    for state in states:
+        can = permitted(state, pack)
+        if Action("authenticate") in can:
+            assert state.missing_proof(pack) == ()
+            assert state.customer_id is None
+            assert not state.locked
+        if state.locked and state.needs_authentication(pack):
+            assert not any(action.kind == "ask" for action in can)
+
+
+def test_that_something_is_always_allowed_and_something_that_waits(
+    pack: Pack, states: list[DialogueState]
+) -> None:
+    for state in states:
+        can = permitted(state, pack)
+        assert Action("handoff") in can
+        assert any(action.waits for action in can)
+        if state.step >= MAX_STEPS:
+            assert all(action.waits for action in can)
+
+
+def test_that_the_bot_asks_only_for_what_is_missing_faulty_or_doubtful(
+    pack: Pack, states: list[DialogueState]
+) -> None:
+    for state in states:
+        for action in permitted(state, pack):
+            if action.kind != "ask":
+                continue
+            assert state.task is not None
+            slot = action.argument
+            value = state.slots.get(slot)
+            doubtful = value is not None and value.confidence < 0.7 and value.turn == state.turn
+            assert slot in state.missing(pack) or slot in state.invalid or doubtful
+
+
+def test_that_social_actions_are_allowed_where_they_make_sense(
+    pack: Pack, states: list[DialogueState]
+) -> None:
+    for state in states:
+        can = permitted(state, pack)
+        if state.step >= MAX_STEPS:
+            continue
+        assert (Action("greet") in can) == state.greeting
+        assert (Action("answer") in can) == (state.question is not None)
+        assert (Action("cancel") in can) == state.cancelled
+        if Action("close") in can:
+            assert state.goodbye
+            assert state.task is None
+            assert state.question is None
+        if Action("clarify") in can:
+            assert len(state.alternatives) == 2
+            assert state.step == 0
+
+
+def test_that_the_actions_of_a_pack_are_distinct_and_ask_for_every_slot_it_needs(pack: Pack) -> None:
+    actions = action_set(pack)
+    assert len(set(actions)) == len(actions)
+    asked = {action.argument for action in actions if action.kind == "ask"}
+    needed = {slot for task in pack.tasks.values() for slot in task.slots}
+    assert asked == {*needed, "name", "ssn", "card_number"}
+
+
+def test_that_an_action_takes_its_argument_from_the_state() -> None:
+    state = DialogueState(task="transfer_money", question="age_limit")
+    assert concrete(Action("confirm"), state) == Action("confirm", "transfer_money")
+    assert concrete(Action("execute"), state) == Action("execute", "transfer_money")
+    assert concrete(Action("answer"), state) == Action("answer", "age_limit")
+    assert concrete(Action("ask", "ssn"), state) == Action("ask", "ssn")
+    assert concrete(Action("handoff"), state) == Action("handoff")
+
+
+@pytest.mark.parametrize("nlu_error", [0.0, 0.3])
+def test_that_no_random_conversation_executes_what_the_customer_did_not_agree_to(
+    make_env: MakeEnv, nlu_error: float
+) -> None:
+    env = make_env(nlu_error)
+    rng = random.Random(1)
+    executed = confirmed = 0
+    for episode in range(150):
+        env.reset(seed=episode)
+        done = False
+        while not done:
+            mask = env.action_masks()
+            assert mask.any()
+            # Calling a person ends the conversation; a random policy would do nothing else.
+            choices = [
+                i for i, ok in enumerate(mask) if ok and env.actions[i].kind not in ("handoff", "close")
+            ]
+            if not choices or env.state.turn > 20:
+                choices = [i for i, ok in enumerate(mask) if ok and env.actions[i].kind == "handoff"]
+            pick = rng.choice(choices)
+            before = env.state
+            if env.actions[pick].kind == "execute":
+                task = env.pack.tasks[str(before.task)]
+                executed += 1
+                confirmed += task.confirm
+                assert set(task.slots) <= before.slots.keys()
+                assert before.customer_id or task.authentication == "none"
+                assert before.confirmation == "given" or not task.confirm
+            done = env.step(pick)[2]
+        assert env.customer.wrong_executions == 0, f"episode {episode}"
+    assert executed > 50
+    assert confirmed > 5
