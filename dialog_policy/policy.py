@@ -47,8 +47,8 @@ class RulePolicy:
 
     version = "rules"
 
-    def __init__(self, pack: Pack, clarify_below: float = 0.45, give_up_after: int = 3) -> None:
-        self.pack, self.clarify_below, self.give_up_after = pack, clarify_below, give_up_after
+    def __init__(self, pack: Pack, clarify_below: float = 0.45) -> None:
+        self.pack, self.clarify_below = pack, clarify_below
         self.actions = action_set(pack)
 
     def choose(self, state: DialogueState) -> Choice:
@@ -60,8 +60,7 @@ class RulePolicy:
 
     def _wanted(self, state: DialogueState) -> list[Action]:
         handoff = Action("handoff")
-        locked_out = state.locked and state.needs_authentication(self.pack)
-        if state.wants_person or state.upset >= 2 or state.failures >= self.give_up_after or locked_out:
+        if state.locked and state.needs_authentication(self.pack):
             return [handoff]
         wanted = [Action("cancel"), Action("greet")]
         unsure = 0 < max(state.task_confidence, state.question_confidence) < self.clarify_below

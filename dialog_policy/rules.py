@@ -16,6 +16,10 @@ MAX_STEPS = 6
 """Bot actions in one turn, after which it must wait for the customer."""
 DOUBTFUL = 0.7
 """Confidence below which a value just given may be asked for again."""
+PATIENCE_WITH_FAILURE = 3
+"""Messages in a row without progress after which a person takes over."""
+PATIENCE_WITH_ANGER = 2
+"""Insults after which a person takes over."""
 CERTAIN = 0.9
 """Probability above which a wish is not put in question."""
 UNANSWERED = 0.3
@@ -43,8 +47,15 @@ def concrete(action: Action, state: DialogueState) -> Action:
 
 
 def allowed(state: DialogueState, pack: Pack, actions: tuple[Action, ...]) -> NDArray[np.bool_]:
-    """The mask over `actions`; at least handing over to a person is always allowed."""
+    """The mask over `actions`; handing over to a person is always allowed, and sometimes the only thing."""
+    if _must_hand_over(state):
+        return np.array([action.kind == "handoff" for action in actions], dtype=bool)
     return np.array([_is_allowed(action, state, pack) for action in actions], dtype=bool)
+
+
+def _must_hand_over(state: DialogueState) -> bool:
+    """A person who asks for a person gets one, and so does one whom the bot keeps failing or enraging."""
+    return state.wants_person or state.upset >= PATIENCE_WITH_ANGER or state.failures >= PATIENCE_WITH_FAILURE
 
 
 def _is_allowed(action: Action, state: DialogueState, pack: Pack) -> bool:

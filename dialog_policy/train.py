@@ -124,9 +124,10 @@ def export(
     model: MaskablePPO, env: DialogueEnv, folder: Path, version: str, config: TrainConfig
 ) -> LearnedPolicy:
     """Write the actor alone, as safetensors: what is served is no pickle."""
-    extractor, head = model.policy.mlp_extractor.policy_net, model.policy.action_net
-    linear = [layer for layer in extractor if isinstance(layer, torch.nn.Linear)] + [head]
-    sizes = [linear[0].weight.shape[1], *(layer.weight.shape[0] for layer in linear)]
+    policy: Any = model.policy
+    hidden = [layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, torch.nn.Linear)]
+    linear = [*hidden, policy.action_net]
+    sizes = [linear[0].in_features, *(layer.out_features for layer in linear)]
     network = actor(sizes)
     targets = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
     for target, source in zip(targets, linear, strict=True):

@@ -95,9 +95,11 @@ class Parser:
     def _entities(
         self, text: str, path: list[int], confidences: list[float], offsets: tuple[tuple[int, int], ...]
     ) -> tuple[Entity, ...]:
-        entities = []
+        entities: list[Entity] = []
         for slot, first, last in spans_of_path([self.model.config.tags[tag] for tag in path]):
             start, end = _whole_words(text, offsets[first][0], offsets[last][1])
+            if entities and start < entities[-1].end:
+                continue  # the rest of a word that was tagged twice
             if start == end:  # a message of which the tokeniser keeps nothing
                 continue
             confidence = min(confidences[first : last + 1])
@@ -126,12 +128,22 @@ def _tag_confidences(scores: Scores, paths: list[list[int]]) -> list[list[float]
 
 
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
-    """Word pieces may cut a word; entities do not."""
-    while start > 0 and text[start - 1].isalnum() and text[start].isalnum():
+    """Word pieces may cut a word, or an amount at its point; entities do not."""
+    while start > 0 and _joined(text, start):
         start -= 1
-    while end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
+    while end < len(text) and _joined(text, end):
         end += 1
     return start, end
+
+
+def _joined(text: str, place: int) -> bool:
+    """Whether no word or number ends between the characters before and at `place`."""
+    before, after = text[place - 1], text[place]
+    if before.isalnum() and after.isalnum():
+        return True
+    if after in ".," and before.isdigit():
+        return text[place + 1 : place + 2].isdigit()
+    return before in ".," and after.isdigit() and text[place - 2 : place - 1].isdigit()
 
 
 def spans_of_path(tags: Sequence[str]) -> list[tuple[str, int, int]]:

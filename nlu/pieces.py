@@ -41,9 +41,11 @@ class PieceSplitter:
             raise ValueError(f"{path}: no valid tokeniser ({error})") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.cls, self.sep, self.unknown = (
-            self._tokenizer.token_to_id(t) for t in ("[CLS]", "[SEP]", "[UNK]")
-        )
+        ids = self._tokenizer.get_vocab()
+        try:
+            self.cls, self.sep, self.unknown = ids["[CLS]"], ids["[SEP]"], ids["[UNK]"]
+        except KeyError as error:
+            raise ValueError(f"{path}: the tokeniser lacks the token {error}") from error
 
     def __call__(self, texts: Sequence[str], contexts: Sequence[Sequence[str]], multiple: int = 1) -> Batch:
         """The batch, padded to a `multiple`: training in bfloat16 compiles a kernel for every new shape."""

@@ -114,8 +114,9 @@ class Trainer:
                         "optimiser": optimiser.state_dict(),
                         "schedule": schedule.state_dict(),
                     },
-                    checkpoint,
+                    checkpoint.with_suffix(".new"),
                 )
+                checkpoint.with_suffix(".new").replace(checkpoint)  # a stop while saving leaves the old one
         return Parser(model, self.splitter, calibrate(model, self.splitter, self.held_out), self.pack)
 
     def _optimiser(self, model: NluModel) -> torch.optim.AdamW:
@@ -225,7 +226,7 @@ def load_checkpoint(model: NluModel, folder: Path) -> None:
             f"{path}: file is missing; it is written by: chatbot train nlu --out {folder}"
         ) from None
     except (RuntimeError, KeyError, EOFError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise ModelError(
             f"{path}: no checkpoint of a model with these intents and slots ({reason})"
         ) from error

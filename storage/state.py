@@ -343,10 +343,9 @@ def record(state: DialogueState, task: str, result: ActionResult, pack: Pack) ->
     state = replace(state, results=(*state.results, told), executions=state.executions + 1)
     if task == pack.domain.authentication.task:
         return _record_authentication(state, result, pack)
-    proof = _proof_slots(pack)
     if result.outcome == "done":
-        slots = {n: v for n, v in state.slots.items() if n in proof or n not in pack.tasks[task].slots}
-        slots = {n: v for n, v in slots.items() if n in proof or n not in pack.tasks[task].optional}
+        spent = {*pack.tasks[task].optional, *pack.tasks[task].slots} - _first_proofs(pack)
+        slots = {name: value for name, value in state.slots.items() if name not in spent}
         state = replace(state, slots=slots, completed=(*state.completed, task), dropped=None)
     else:
         state = replace(state, dropped=task)
@@ -362,9 +361,12 @@ def record(state: DialogueState, task: str, result: ActionResult, pack: Pack) ->
 
 
 def _record_authentication(state: DialogueState, result: ActionResult, pack: Pack) -> DialogueState:
-    if "customer_id" in result.facts:
-        return replace(state, customer_id=result.facts["customer_id"], authentication_failures=0)
     proof = _proof_slots(pack)
+    if "customer_id" in result.facts:
+        # An account given as proof alone, in answer to the question for it, is not the one the task is about.
+        only_proof = set() if state.alternatives else proof - _first_proofs(pack)
+        slots = {n: v for n, v in state.slots.items() if n not in only_proof or v.turn < state.turn}
+        return replace(state, slots=slots, customer_id=result.facts["customer_id"], authentication_failures=0)
     return replace(
         state,
         slots={name: value for name, value in state.slots.items() if name not in proof},
@@ -372,6 +374,10 @@ def _record_authentication(state: DialogueState, result: ActionResult, pack: Pac
         locked=result.outcome == "locked"
         or state.authentication_failures + 1 >= pack.domain.authentication.attempts,
     )
+
+
+def _first_proofs(pack: Pack) -> set[str]:
+    return {entry if isinstance(entry, str) else entry[0] for entry in pack.domain.authentication.slots}
 
 
 def _proof_slots(pack: Pack) -> set[str]:

@@ -49,7 +49,7 @@ def each_action(pack: Pack) -> Iterator[tuple[Action, DialogueState]]:
     """Every action with a state in which it can be taken."""
     full = DialogueState(turn=2, slots=SLOTS, customer_id="1")
     for kind in ("greet", "decline", "cancel", "rephrase", "offer_more", "handoff", "close"):
-        yield Action(kind), full  # type: ignore[arg-type]
+        yield Action(kind), full
     yield Action("offer_more"), DialogueState(turn=1)
     yield Action("clarify"), DialogueState(clarifying=("transfer_money", "age_limit"))
     for name, intent in pack.intents.items():

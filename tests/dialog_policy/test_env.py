@@ -48,7 +48,7 @@ def test_that_other_seeds_bring_other_conversations(make_env: MakeEnv) -> None:
 def test_that_observations_lie_in_their_space_and_have_a_name_each(make_env: MakeEnv, pack: Pack) -> None:
     env = make_env(0.3)
     names = feature_names(pack, env.actions)
-    assert len(set(names)) == len(names) == env.observation_space.shape[0]
+    assert len(set(names)) == len(names) == len(observe(DialogueState(), pack, env.actions))
     rng = random.Random(0)
     seen = np.zeros(len(names))
     for seed in range(40):

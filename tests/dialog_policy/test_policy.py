@@ -88,7 +88,7 @@ def model(env: DialogueEnv) -> MaskablePPO:
     """Untrained, but of the shape that training gives."""
     made = MaskablePPO("MlpPolicy", env, policy_kwargs={"net_arch": [16, 16]}, seed=0, device="cpu")
     with torch.no_grad():
-        made.policy.action_net.weight.normal_()  # it starts out nearly indifferent
+        made.policy.get_parameter("action_net.weight").normal_()  # it starts out nearly indifferent
     return made
 
 
@@ -128,7 +128,7 @@ def test_that_a_policy_never_takes_what_the_rules_forbid_however_much_it_wants_t
     policy = load_policy(folder, pack)
     execute = policy.actions.index(Action("execute"))
     with torch.no_grad():
-        policy.network[-1].bias[execute] = 1e6
+        list(policy.network.parameters())[-1][execute] = 1e6
     slots = {"account_type": SlotValue("savings", 0.9, 1)}
     state = DialogueState(turn=1, task="open_account", customer_id="1", slots=slots, confirmation="asked")
     assert policy.choose(state).action != Action("execute")

@@ -113,7 +113,7 @@ def test_that_a_customer_is_gone_after_goodbye_handover_or_lost_patience(custome
     for kind in ("close", "handoff"):
         made = customer(3)
         made.open()
-        assert made.answer([Action(kind)], DialogueState(turn=1)) is None  # type: ignore[arg-type]
+        assert made.answer([Action(kind)], DialogueState(turn=1)) is None
         assert not made.left
     made = customer(3, patience=(1, 1), volunteers=0)
     made.open()

@@ -276,7 +276,7 @@ def test_that_a_pack_elsewhere_opens_its_own_backend(folder: Path) -> None:
     (folder / "backend.py").write_text(
         "def open_backend(url):\n    return f'opened {url}'\n", encoding="utf-8"
     )
-    assert load_pack(folder).backend("sqlite://") == "opened sqlite://"
+    assert str(load_pack(folder).backend("sqlite://")) == "opened sqlite://"
 
 
 def test_that_an_error_inside_of_a_backend_is_not_taken_for_a_missing_function(folder: Path) -> None:

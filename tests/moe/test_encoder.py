@@ -62,8 +62,9 @@ def test_that_the_balance_loss_is_larger_when_tokens_crowd_on_the_same_experts(
             direction = torch.randn(16)
             mixture.router.affinity.weight[0] = mixture.router.affinity.weight[1] = direction
             mixture.router.bias.copy_(torch.tensor([1.0, 1.0, 0.0, 0.0]))
-    encoder.blocks[0].attention_norm.bias.data += 3 * encoder.mixtures()[0].router.affinity.weight[0]
-    encoder.blocks[1].attention_norm.bias.data += 3 * encoder.mixtures()[1].router.affinity.weight[0]
+    state = encoder.state_dict()
+    for layer, mixture in enumerate(encoder.mixtures()):
+        state[f"blocks.{layer}.attention_norm.bias"] += 3 * mixture.router.affinity.weight[0].detach()
     encoder.train()(torch.randint(1, 40, (3, 6)), torch.zeros(3, 6, dtype=torch.long), torch.ones(3, 6) > 0)
     assert encoder.balance_loss().item() > 1.2
 

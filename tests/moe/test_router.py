@@ -73,7 +73,8 @@ def test_that_rebalancing_spreads_tokens_that_crowd_on_one_expert() -> None:
     hidden = torch.randn(400, 6) + 2 * router.affinity.weight[0].detach() / router.affinity.weight[0].norm()
 
     def load() -> Tensor:
-        return (router(hidden)[0] > 0).float().mean(0)
+        gates: Tensor = router(hidden)[0]
+        return (gates > 0).float().mean(0)
 
     crowded = load().max()
     for _ in range(300):

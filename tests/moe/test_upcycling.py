@@ -85,14 +85,15 @@ def test_that_with_all_experts_at_equal_gates_the_mixture_equals_the_dense_block
 def test_that_the_attention_is_that_of_bert(encoder: MixtureEncoder) -> None:
     weights = bert_weights()
     hidden = torch.randn(1, 4, CONFIG.hidden_width)
-    parts = [
+    query, key, value = (
         F.linear(hidden, weights[f"{name}.weight"], weights[f"{name}.bias"]).view(1, 4, 2, -1).transpose(1, 2)
         for name in (f"encoder.layer.1.attention.self.{part}" for part in ("query", "key", "value"))
-    ]
-    mixed = F.scaled_dot_product_attention(*parts).transpose(1, 2).reshape(1, 4, -1)
+    )
+    mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(1, 4, -1)
     output = "encoder.layer.1.attention.output.dense"
     expected = F.linear(mixed, weights[f"{output}.weight"], weights[f"{output}.bias"])
-    attended = encoder.blocks[1].attention(hidden, torch.ones(1, 4, dtype=torch.bool))
+    attention = encoder.get_submodule("blocks.1.attention")
+    attended = attention(hidden, torch.ones(1, 4, dtype=torch.bool))
     torch.testing.assert_close(attended, expected, atol=1e-5, rtol=1e-5)
 
 

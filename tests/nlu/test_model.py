@@ -32,7 +32,7 @@ def sequence_score(model: NluModel, emissions: Tensor, tags: tuple[int, ...]) ->
     total = total + sum(emissions[place, tag] for place, tag in enumerate(tags))
     for before, after in itertools.pairwise(tags):
         total = total + crf.transitions[before, after]
-    return total.item()
+    return float(total.item())
 
 
 def all_scores(model: NluModel, emissions: Tensor) -> dict[tuple[int, ...], float]:

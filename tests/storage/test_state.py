@@ -83,7 +83,7 @@ def test_that_slots_fill_over_many_turns_in_the_order_in_which_they_are_asked(ta
     }
     for place, slot in enumerate(order):
         assert talk.state.missing(pack) == tuple(order[place:])
-        talk.asks(slot).says(answers[slot], "inform", **{slot: answers[slot]})
+        talk.asks(slot).says(answers[slot], "inform", sure=0.95, **{slot: answers[slot]})
     assert talk.state.missing(pack) == ()
     assert talk.values == {**answers, "transfer_amount": "250.00"}
     assert talk.state.turn == 6
@@ -357,7 +357,7 @@ def test_that_no_after_the_offer_of_more_is_a_goodbye(known: Talk) -> None:
 # ── results ──
 
 
-def test_that_a_finished_task_takes_its_values_with_it_but_not_the_proof(known: Talk) -> None:
+def test_that_a_finished_task_takes_its_values_with_it_but_not_the_card(known: Talk) -> None:
     known.says(
         "card 6467, send $20 to 4400127324 from 4400127316",
         "transfer_money",
@@ -367,7 +367,7 @@ def test_that_a_finished_task_takes_its_values_with_it_but_not_the_proof(known: 
         account_number=CHECKING,
     )
     known.gets("transfer_money", "done", amount="$20.00")
-    assert known.values == {"card_number": "6467", "account_number": CHECKING}
+    assert known.values == {"card_number": "6467"}
     assert known.state.results[0].facts == {"amount": "$20.00"}
     assert (known.state.task, known.state.executions) == (None, 1)
 
