@@ -17,7 +17,7 @@ from nlu.parser import Parser
 from storage.actions import Action
 from storage.conversations import ConversationStore
 from storage.records import Decision, Draft, Execution, Message, TurnRecord
-from storage.state import DialogueState, act, hear, record
+from storage.state import DialogueState, act, hear, proof_slots, record
 
 LONGEST_MESSAGE = 4000
 
@@ -130,8 +130,7 @@ class Chatbot:
 
     def _slots_of(self, task: str) -> set[str]:
         if task == self.pack.domain.authentication.task:
-            entries = self.pack.domain.authentication.slots
-            return {name for entry in entries for name in ((entry,) if isinstance(entry, str) else entry)}
+            return proof_slots(self.pack)
         return {*self.pack.tasks[task].slots, *self.pack.tasks[task].optional}
 
     def _word(self, plan: Plan, variant: int) -> Draft:

@@ -17,7 +17,7 @@ from dialog_policy.simulator import Customer
 from domains.schema import Pack
 from nlu.errors import NluErrors
 from storage.actions import Action
-from storage.state import DialogueState, act, hear, record
+from storage.state import DialogueState, act, hear, proof_slots, record
 
 Observation = NDArray[np.float32]
 
@@ -28,13 +28,13 @@ class Reward:
 
     satisfied: float = 20.0
     """The customer got what it came for, or was rightly refused or handed over."""
-    message: float = -1.0
+    message: float = -4.0
     """Each message the customer has to write."""
-    left: float = -15.0
+    left: float = -20.0
     """The customer gave up."""
-    needless_handoff: float = -10.0
+    needless_handoff: float = -20.0
     """A person was called for what the bot could have done."""
-    unfinished: float = -15.0
+    unfinished: float = -20.0
     """The bot said goodbye too early."""
 
 
@@ -88,8 +88,7 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
     def _execute(self, action: Action) -> None:
         task = action.argument or self.pack.domain.authentication.task
         if action.kind == "authenticate":
-            entries = self.pack.domain.authentication.slots
-            names = [n for entry in entries for n in ((entry,) if isinstance(entry, str) else entry)]
+            names = sorted(proof_slots(self.pack))
         else:
             names = [*self.pack.tasks[task].slots, *self.pack.tasks[task].optional]
         values = {name: self.state.slots[name].value for name in names if name in self.state.slots}

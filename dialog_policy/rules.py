@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from domains.schema import Pack
 from storage.actions import Action
 from storage.slots import relevant_slots
-from storage.state import DialogueState
+from storage.state import DialogueState, proof_slots
 
 MAX_STEPS = 6
 """Bot actions in one turn, after which it must wait for the customer."""
-DOUBTFUL = 0.7
+DOUBTFUL = 0.4
 """Confidence below which a value just given may be asked for again."""
 PATIENCE_WITH_FAILURE = 3
 """Messages in a row without progress after which a person takes over."""
 PATIENCE_WITH_ANGER = 2
 """Insults after which a person takes over."""
-CERTAIN = 0.9
+CERTAIN = 0.7
 """Probability above which a wish is not put in question."""
 UNANSWERED = 0.3
 """Out-of-scope score above which the bot may say that it cannot help."""
@@ -113,10 +113,17 @@ def _complete(state: DialogueState, pack: Pack) -> bool:
 
 
 def _may_ask(slot: str, state: DialogueState, pack: Pack) -> bool:
-    if state.task is None or (state.locked and state.needs_authentication(pack)):
+    if state.task is None:
         return False
-    if slot in state.missing(pack) or slot in state.invalid:
+    if state.needs_authentication(pack) and (state.locked or slot not in proof_slots(pack)):
+        return False  # first who, then what
+    missing = state.missing(pack)
+    if slot in missing[:1]:  # the pack knows in which order they are best asked
+        return True
+    if slot in state.invalid:
         return slot in relevant_slots(state.task, state.customer_id is not None, pack)
+    if slot in missing:
+        return False
     value = state.slots.get(slot)
     doubted = value is not None and value.confidence < DOUBTFUL and value.turn == state.turn
     return doubted and slot in relevant_slots(state.task, state.customer_id is not None, pack)

@@ -23,6 +23,8 @@ WHOLE_MESSAGE = frozenset({"person_name", "address", "choice", "count", "amount"
 NUMBERS = frozenset({"ssn_last4", "card_number", "account_number", "amount", "count"})
 BARE_NUMBER = re.compile(rf"(?:[\d\s.,$-]|\b(?:{'|'.join(UNITS)}|oh)\b)+", re.IGNORECASE)
 
+LONG_NUMBER = re.compile(r"\d(?:[ -]?\d){8,}")
+
 
 @dataclass(frozen=True)
 class SlotValue:
@@ -61,7 +63,7 @@ def fill(
         return {**slots, asked: SlotValue(bare, 1.0, turn)}, {}
     filled, invalid = dict(slots), dict[str, str]()
     taken: set[str] = set()
-    for entity in heard.entities:
+    for entity in sorted(heard.entities, key=lambda entity: -entity.confidence):
         name = _slot_for(entity, heard.text, taken, {*filled}, wanted, asked, pack)
         try:
             filled[name] = SlotValue(normalise(pack.slots[name], entity.text), entity.confidence, turn)
@@ -88,6 +90,8 @@ def _slot_for(
     """The NLU's slot, unless what was asked for or is still missing looks the same and fits better."""
     slot = pack.slots[entity.slot]
     family = next((family for family in FAMILIES if slot.type in family), frozenset())
+    if LONG_NUMBER.fullmatch(entity.text) and not _is_valid(slot, entity.text):
+        family = FAMILIES[0]  # ten digits are no date, whatever the NLU thinks
     before = text[max(0, entity.start - 20) : entity.start].lower()
     named = slot.label.split()[0].lower() in before
     short = len(re.sub(r"\D", "", entity.text)) <= 4

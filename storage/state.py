@@ -19,6 +19,11 @@ from storage.actions import Action
 from storage.consent import gives_consent
 from storage.slots import SlotValue, fill, relevant_slots
 
+PLAUSIBLE = 0.1
+"""Probability that makes a wish worth asking about."""
+SURE = 0.8
+"""Confidence of a value that counts as progress before any task has begun."""
+
 Confirmation = Literal["none", "asked", "given"]
 
 
@@ -232,10 +237,8 @@ def _consents(heard: Understanding, pack: Pack) -> bool:
 
 
 def _alternatives(scores: tuple[IntentScore, ...], pack: Pack) -> tuple[str, ...]:
-    requests = [
-        s.intent for s in scores if s.intent in pack.intents and pack.intents[s.intent].kind != "social"
-    ]
-    return tuple(requests[:2])
+    plausible = [s.intent for s in scores if s.intent in pack.intents and s.probability >= PLAUSIBLE]
+    return tuple(intent for intent in plausible if pack.intents[intent].kind != "social")[:2]
 
 
 def _take_tasks(
@@ -282,7 +285,8 @@ def _take_values(
     }
     state = replace(state, slots=slots, invalid=invalid)
     task_slots = set(relevant_slots(task, True, pack))
-    if changed & task_slots and state.task is None and state.dropped and not state.waiting:
+    takes_up = relevant if before.clarifying else task_slots
+    if changed.intersection(takes_up) and state.task is None and state.dropped and not state.waiting:
         revived = state.dropped
         state = replace(
             state, task=revived, dropped=None, cancelled=False, question=None, task_confidence=1.0
@@ -297,7 +301,7 @@ def _moved(before: DialogueState, after: DialogueState) -> bool:
     return bool(
         after.task != before.task
         or after.waiting != before.waiting
-        or after.slots != before.slots
+        or _learnt(before, after)
         or after.confirmation != before.confirmation
         or after.question
         or after.greeting
@@ -305,6 +309,12 @@ def _moved(before: DialogueState, after: DialogueState) -> bool:
         or after.wants_person
         or after.cancelled
     )
+
+
+def _learnt(before: DialogueState, after: DialogueState) -> bool:
+    """Whether a value came in; while nobody knows what for, only a sure one counts."""
+    least = 0.0 if after.task else SURE
+    return any(value.turn == after.turn and value.confidence >= least for value in after.slots.values())
 
 
 def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
@@ -326,7 +336,8 @@ def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
         case "confirm":
             return replace(state, confirmation="asked")
         case "clarify":
-            return replace(state, clarifying=state.alternatives, task=None, question=None)
+            # A customer who just goes on with the details meant the likelier one: see _take_values.
+            return replace(state, clarifying=state.alternatives, dropped=state.task, task=None, question=None)
         case "offer_more":
             return replace(state, offered_more=True)
         case "handoff":
@@ -361,7 +372,7 @@ def record(state: DialogueState, task: str, result: ActionResult, pack: Pack) ->
 
 
 def _record_authentication(state: DialogueState, result: ActionResult, pack: Pack) -> DialogueState:
-    proof = _proof_slots(pack)
+    proof = proof_slots(pack)
     if "customer_id" in result.facts:
         # An account given as proof alone, in answer to the question for it, is not the one the task is about.
         only_proof = set() if state.alternatives else proof - _first_proofs(pack)
@@ -380,6 +391,7 @@ def _first_proofs(pack: Pack) -> set[str]:
     return {entry if isinstance(entry, str) else entry[0] for entry in pack.domain.authentication.slots}
 
 
-def _proof_slots(pack: Pack) -> set[str]:
+def proof_slots(pack: Pack) -> set[str]:
+    """Every slot that can serve the authentication."""
     entries = pack.domain.authentication.slots
     return {name for entry in entries for name in ((entry,) if isinstance(entry, str) else entry)}

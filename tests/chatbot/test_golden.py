@@ -27,15 +27,19 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 
 def test_that_there_are_forty_conversations_over_all_tasks_and_every_file_of_knowledge() -> None:
     pack = load_pack(SETTINGS.domain)
-    assert len(DIALOGUES) >= 40
-    covered = {word for dialogue in DIALOGUES for word in dialogue["covers"]}
+    assert sum("gap" not in dialogue for dialogue in DIALOGUES) >= 40
+    covered = {word for dialogue in DIALOGUES if "gap" not in dialogue for word in dialogue["covers"]}
     assert covered >= {name for name, intent in pack.intents.items() if intent.kind == "task"}
     files = {topic.source.partition(":")[0] for topic in pack.topics.values()}
     assert {pack.topics[word].source.partition(":")[0] for word in covered if word in pack.topics} == files
 
 
 @pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda dialogue: str(dialogue["name"]))
-def test_that_the_golden_conversation_runs_as_written(dialogue: dict[str, Any], client: TestClient) -> None:
+def test_that_the_golden_conversation_runs_as_written(
+    dialogue: dict[str, Any], client: TestClient, request: pytest.FixtureRequest
+) -> None:
+    if "gap" in dialogue:
+        request.applymarker(pytest.mark.xfail(reason=dialogue["gap"]))
     started = client.post("/v1/conversations").json()
     path = f"/v1/conversations/{started['id']}/messages"
     for turn in dialogue["turns"]:

@@ -94,7 +94,7 @@ def test_that_a_person_called_without_need_costs(make_env: MakeEnv) -> None:
     handoff = next(i for i, action in enumerate(env.actions) if action.kind == "handoff")
     _, reward, done, _, info = env.step(handoff)
     assert done
-    assert reward == -10.0
+    assert reward == -20.0
     assert info["handed_over"]
     assert not info["satisfied"]
 
@@ -127,4 +127,4 @@ def test_that_a_customer_whose_patience_ends_leaves(make_env: MakeEnv) -> None:
         _, reward, done, _, info = env.step(rephrase)
         rewards.append(reward)
     assert info["left"]
-    assert rewards == [-1.0, -1.0, -15.0]
+    assert rewards == [env.reward.message, env.reward.message, env.reward.left]

@@ -57,7 +57,7 @@ def test_that_a_policy_that_hands_everybody_over_serves_only_those_who_want_it(
     assert figures["mean_turns"] == 1.0
     plain, person = figures["kinds"]["plain"], figures["kinds"]["person"]
     assert (plain["success_rate"], person["success_rate"]) == (0.0, 1.0)
-    assert (plain["mean_reward"], person["mean_reward"]) == (-10.0, 20.0)
+    assert (plain["mean_reward"], person["mean_reward"]) == (-20.0, 20.0)
     assert plain["episodes"] + person["episodes"] == figures["episodes"] == 60
     assert figures["success_rate"] == person["episodes"] / 60
 

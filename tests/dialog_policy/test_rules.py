@@ -140,7 +140,9 @@ def test_that_social_actions_are_allowed_where_they_make_sense(
 ) -> None:
     for state in states:
         can = permitted(state, pack)
-        if state.step >= MAX_STEPS:
+        called_for = state.wants_person or state.failures >= 3 or state.upset >= 2
+        assert not called_for or can == {Action("handoff")}
+        if state.step >= MAX_STEPS or called_for:
             continue
         assert (Action("greet") in can) == state.greeting
         assert (Action("answer") in can) == (state.question is not None)
