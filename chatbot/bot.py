@@ -16,8 +16,9 @@ from domains.schema import Pack
 from nlu.parser import Parser
 from storage.actions import Action
 from storage.conversations import ConversationStore
+from storage.hearing import hear
 from storage.records import Decision, Draft, Execution, Message, TurnRecord
-from storage.state import DialogueState, act, hear, proof_slots, record
+from storage.state import DialogueState, act, proof_slots, record
 
 LONGEST_MESSAGE = 4000
 

@@ -17,7 +17,8 @@ from dialog_policy.simulator import Customer
 from domains.schema import Pack
 from nlu.errors import NluErrors
 from storage.actions import Action
-from storage.state import DialogueState, act, hear, proof_slots, record
+from storage.hearing import hear
+from storage.state import DialogueState, act, proof_slots, record
 
 Observation = NDArray[np.float32]
 

@@ -9,8 +9,9 @@ from domains.backend import ActionResult
 from domains.schema import Pack
 from nlu.understanding import IntentScore, Understanding
 from storage.actions import Action
+from storage.hearing import hear
 from storage.slots import SlotValue
-from storage.state import DialogueState, act, from_json, hear, record, to_json
+from storage.state import DialogueState, act, from_json, record, to_json
 from tests.hearing import understood
 
 CHECKING = "4400127316"

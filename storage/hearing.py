@@ -1,0 +1,200 @@
+"""What a customer's message changes in the dialogue state."""
+
+import re
+from dataclasses import replace
+
+from domains.schema import Pack
+from nlu.data import CONTEXT_MESSAGES
+from nlu.understanding import IntentScore, Understanding
+from storage.consent import gives_consent
+from storage.slots import fill, relevant_slots
+from storage.state import DialogueState
+
+PLAUSIBLE = 0.1
+"""Probability that makes a wish worth asking about."""
+SURE = 0.8
+"""Confidence of a value that counts as progress before any task has begun."""
+
+
+def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueState:
+    """The state after a customer's message."""
+    before = state
+    heard = _chosen(heard, before, pack)
+    state = replace(
+        state,
+        turn=state.turn + 1,
+        step=0,
+        invalid={},
+        question=None,
+        question_confidence=0.0,
+        alternatives=(),
+        clarifying=(),
+        results=(),
+        top_probability=heard.top.probability,
+        out_of_scope=heard.out_of_scope,
+        greeting=False,
+        cancelled=False,
+        goodbye=False,
+        wants_person=False,
+        offered_more=False,
+        asked=None,
+        closed=False,
+        recent=(heard.text, *state.recent)[:CONTEXT_MESSAGES],
+    )
+    wishes = tuple(wish for wish in heard.wishes if wish in pack.intents)
+    state = _take_wishes(state, before, wishes, heard, pack)
+    state = _take_values(state, before, wishes, heard, pack)
+    if _moved(before, state):
+        return replace(state, failures=0)
+    if "remark" in wishes:
+        return state
+    return replace(state, failures=before.failures + 1)
+
+
+def _chosen(heard: Understanding, before: DialogueState, pack: Pack) -> Understanding:
+    """What the words alone settle: an answer that names an option which was offered, a bare yes or no."""
+    answer = heard.text.strip().strip(".!").lower()
+    for place, option in zip(("first", "second"), before.clarifying, strict=False):
+        if answer in {pack.intents[option].description.lower(), f"the {place} one", f"the {place}", place}:
+            return _certain(heard, option)
+    if before.asked and answer in {name.replace("_", " ") for name in pack.slots[before.asked].choices}:
+        return _certain(heard, "inform")
+    if before.asked or heard.entities or not all(_may_hide_a_yes(wish, pack) for wish in heard.wishes):
+        return heard
+    answer = re.sub(r"[\s,.!]*(thanks|thank you|please)$", "", answer)
+    if before.confirmation == "asked" and answer in pack.domain.consent:
+        return _certain(heard, "affirm")
+    return _certain(heard, "deny") if answer in pack.domain.refusal else heard
+
+
+def _may_hide_a_yes(wish: str, pack: Pack) -> bool:
+    return wish in ("inform", "thanks") or pack.intents[wish].kind != "social"
+
+
+def _certain(heard: Understanding, intent: str) -> Understanding:
+    scores = (IntentScore(intent, 1.0), *(s for s in heard.intents if s.intent != intent))
+    return replace(heard, intents=scores, wishes=(intent,), out_of_scope=0.0)
+
+
+def _take_wishes(
+    state: DialogueState, before: DialogueState, wishes: tuple[str, ...], heard: Understanding, pack: Pack
+) -> DialogueState:
+    probability = {score.intent: score.probability for score in heard.intents}
+    requests = [wish for wish in wishes if pack.intents[wish].kind != "social"]
+    if requests:
+        state = replace(state, alternatives=_alternatives(heard.intents, pack))
+    tasks = [wish for wish in requests if wish in pack.tasks]
+    agreed = "affirm" in wishes and before.confirmation == "asked" and _consents(heard, pack)
+    if agreed:
+        later = [task for task in tasks if task not in (state.task, *state.waiting)]
+        state = replace(state, confirmation="given", waiting=(*state.waiting, *later))
+    elif tasks:
+        state = _take_tasks(state, tasks, probability[tasks[0]], heard, pack)
+    for wish in wishes:
+        kind = pack.intents[wish].kind
+        if kind == "faq":
+            state = replace(state, question=wish, question_confidence=probability[wish])
+        elif wish == "deny":
+            state = _take_denial(state, before)
+        elif wish == "cancel":
+            state = _take_cancellation(state, before) if not tasks else replace(state, waiting=())
+        elif wish == "greeting":
+            state = replace(state, greeting=True)
+        elif wish == "goodbye":
+            state = replace(state, goodbye=True)
+        elif wish == "human":
+            state = replace(state, wants_person=True)
+        elif wish == "insult":
+            state = replace(state, upset=state.upset + 1, question=state.question or wish)
+        elif kind == "social" and wish not in ("inform", "affirm") and not (state.question or requests):
+            state = replace(state, question=wish, question_confidence=probability[wish])
+    return state
+
+
+def _consents(heard: Understanding, pack: Pack) -> bool:
+    """A yes; none where it holds a number that was not understood, for that may be a correction."""
+    rest = heard.text
+    for entity in sorted(heard.entities, key=lambda e: -e.start):
+        rest = rest[: entity.start] + rest[entity.end :]
+    return gives_consent(heard.text, pack) and not re.search(r"\d", rest)
+
+
+def _alternatives(scores: tuple[IntentScore, ...], pack: Pack) -> tuple[str, ...]:
+    plausible = [s.intent for s in scores if s.intent in pack.intents and s.probability >= PLAUSIBLE]
+    return tuple(intent for intent in plausible if pack.intents[intent].kind != "social")[:2]
+
+
+def _take_tasks(
+    state: DialogueState, tasks: list[str], probability: float, heard: Understanding, pack: Pack
+) -> DialogueState:
+    first, *later = tasks
+    waiting = (*later, *(task for task in state.waiting if task not in tasks))
+    if state.task is not None and state.task != first:
+        instead = "cancel" in heard.wishes or "instead" in heard.text.lower()
+        if not instead and state.task not in later:
+            waiting = (*waiting, state.task)
+        state = replace(state, confirmation="none")
+    if state.task != first:
+        state = replace(state, task=first, task_confidence=probability, dropped=None)
+    return replace(state, waiting=waiting)
+
+
+def _take_denial(state: DialogueState, before: DialogueState) -> DialogueState:
+    if before.confirmation == "asked" and state.task != before.task:  # "no, check my balance"
+        return replace(state, waiting=tuple(task for task in state.waiting if task != before.task))
+    if before.confirmation == "asked":
+        return replace(state, task=None, dropped=before.task, confirmation="none", cancelled=True)
+    if before.offered_more and state.task is None and state.question is None:
+        return replace(state, goodbye=True)
+    return state
+
+
+def _take_cancellation(state: DialogueState, before: DialogueState) -> DialogueState:
+    if before.task is None and before.offered_more:
+        return replace(state, goodbye=True)
+    return replace(state, task=None, waiting=(), dropped=before.task, confirmation="none", cancelled=True)
+
+
+def _take_values(
+    state: DialogueState, before: DialogueState, wishes: tuple[str, ...], heard: Understanding, pack: Pack
+) -> DialogueState:
+    """Put the message's values into slots; a changed or faulty value takes back a confirmation."""
+    task = state.task or state.dropped
+    relevant = relevant_slots(task, state.customer_id is not None, pack)
+    wanted = tuple(dict.fromkeys((*replace(state, task=task).wanted(pack), *relevant)))
+    slots, invalid = fill(state.slots, heard, wanted, before.asked, state.turn, wishes, pack)
+    changed = {
+        name for name, new in slots.items() if name not in state.slots or state.slots[name].value != new.value
+    }
+    state = replace(state, slots=slots, invalid=invalid)
+    task_slots = set(relevant_slots(task, True, pack))
+    takes_up = relevant if before.clarifying else task_slots
+    if changed.intersection(takes_up) and state.task is None and state.dropped and not state.waiting:
+        revived = state.dropped
+        state = replace(
+            state, task=revived, dropped=None, cancelled=False, question=None, task_confidence=1.0
+        )
+    if (changed | invalid.keys()) & task_slots and state.confirmation != "none":
+        state = replace(state, confirmation="none")
+    return state
+
+
+def _moved(before: DialogueState, after: DialogueState) -> bool:
+    """Whether the message brought the conversation further."""
+    return bool(
+        after.task != before.task
+        or after.waiting != before.waiting
+        or _learnt(after)
+        or after.confirmation != before.confirmation
+        or after.question
+        or after.greeting
+        or after.goodbye
+        or after.wants_person
+        or after.cancelled
+    )
+
+
+def _learnt(after: DialogueState) -> bool:
+    """Whether a value came in; while nobody knows what for, only a sure one counts."""
+    least = 0.0 if after.task else SURE
+    return any(value.turn == after.turn and value.confidence >= least for value in after.slots.values())
