@@ -20,8 +20,9 @@ from nlu.augmentation import roughen, two_wishes
 from nlu.calibration import calibrate
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel
-from nlu.parser import ModelError, Parser, question
+from nlu.parser import Calibration, ModelError, Parser, question
 from nlu.pieces import Batch, PieceSplitter
+from nlu.validation import Validation
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -51,6 +52,8 @@ class TrainConfig:
     context_dropout: float = 0.2
     stray_context: float = 0.3
     """How often a message without a past is given one of another conversation."""
+    patience: int = 3
+    """Epochs without a better validation score after which training stops."""
     seed: int = 0
 
 
@@ -58,9 +61,16 @@ class Trainer:
     """Everything one run needs; `run` resumes where `folder` holds a checkpoint of the same configuration."""
 
     def __init__(
-        self, examples: Sequence[Example], pack: Pack | None, splitter: PieceSplitter, config: TrainConfig
+        self,
+        examples: Sequence[Example],
+        pack: Pack | None,
+        splitter: PieceSplitter,
+        config: TrainConfig,
+        validation: Sequence[Example] = (),
     ) -> None:
+        """With `validation` examples, training stops when they no longer gain, and the best epoch is kept."""
         self.config, self.pack, self.splitter = config, pack, splitter
+        self.validation = Validation(validation, config.patience)
         rng = random.Random(config.seed)
         shuffled = list(examples)
         rng.shuffle(shuffled)
@@ -92,9 +102,12 @@ class Trainer:
                 optimiser.load_state_dict(saved["optimiser"])
                 schedule.load_state_dict(saved["schedule"])
                 first = saved["epoch"] + 1
+                self.validation.restore(saved["best"])
         with Progress() as progress, SummaryWriter(str(folder / "tensorboard")) as writer:
             bar = progress.add_task("training", total=total, completed=steps * first)
             for epoch in range(first, config.epochs):
+                if self.validation.exhausted(epoch):
+                    break
                 loss = 0.0
                 for step, batch in enumerate(self._epoch(epoch)):
                     value = self._step(model, optimiser, schedule, batch)
@@ -106,6 +119,8 @@ class Trainer:
                 progress.console.print(
                     f"epoch {epoch + 1}: loss {loss:.4f}, held-out intent accuracy {accuracy:.4f}"
                 )
+                if self.validation.examples:
+                    self._validate(model, epoch, writer, progress)
                 torch.save(
                     {
                         "config": repr((config, model.config)),
@@ -113,11 +128,24 @@ class Trainer:
                         "model": model.state_dict(),
                         "optimiser": optimiser.state_dict(),
                         "schedule": schedule.state_dict(),
+                        "best": self.validation.state(),
                     },
                     checkpoint.with_suffix(".new"),
                 )
                 checkpoint.with_suffix(".new").replace(checkpoint)  # a stop while saving leaves the old one
+        if self.validation.best:
+            model.load_state_dict(self.validation.best.weights)
         return Parser(model, self.splitter, calibrate(model, self.splitter, self.held_out), self.pack)
+
+    def _validate(self, model: NluModel, epoch: int, writer: SummaryWriter, progress: Progress) -> None:
+        report = self.validation.take(Parser(model, self.splitter, Calibration(), self.pack), epoch)
+        figures = {"intent_accuracy": report.intent_accuracy, "exact_match": report.exact_match}
+        if report.slot_f1 is not None:
+            figures["slot_f1"] = report.slot_f1
+        for name, value in figures.items():
+            writer.add_scalar(f"validation/{name}", value, epoch)
+        shown = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+        progress.console.print(f"epoch {epoch + 1}: validation {shown}")
 
     def _optimiser(self, model: NluModel) -> torch.optim.AdamW:
         encoder = [p for p in model.encoder.parameters() if p.requires_grad]
@@ -217,10 +245,11 @@ class Trainer:
 
 
 def load_checkpoint(model: NluModel, folder: Path) -> None:
-    """Take the weights of an earlier run. Raises ModelError."""
+    """Take the weights of an earlier run, of its best epoch where it was validated. Raises ModelError."""
     path = folder / CHECKPOINT
     try:
-        model.load_state_dict(torch.load(path, weights_only=True)["model"])
+        saved = torch.load(path, weights_only=True)
+        model.load_state_dict(saved["best"]["weights"] if saved.get("best") else saved["model"])
     except FileNotFoundError:
         raise ModelError(
             f"{path}: file is missing; it is written by: chatbot train nlu --out {folder}"

@@ -11,7 +11,7 @@ from domains.schema import OUT_OF_SCOPE
 from nlu.data import Example, Span
 from nlu.evaluate import evaluate
 from nlu.model import NluModel
-from nlu.parser import ModelError
+from nlu.parser import ModelError, Parser
 from nlu.pieces import PieceSplitter
 from nlu.train import CHECKPOINT, TrainConfig, Trainer, load_checkpoint, new_model, tag_rows
 from tests.nlu.conftest import TINY
@@ -48,9 +48,14 @@ class LoggingTrainer(Trainer):
     """Notes which epochs it runs, and stops before one of them."""
 
     def __init__(
-        self, examples: Sequence[Example], splitter: PieceSplitter, config: TrainConfig, stop_at: int = -1
+        self,
+        examples: Sequence[Example],
+        splitter: PieceSplitter,
+        config: TrainConfig,
+        stop_at: int = -1,
+        validation: Sequence[Example] = (),
     ) -> None:
-        super().__init__(examples, None, splitter, config)
+        super().__init__(examples, None, splitter, config, validation)
         self.stop_at = stop_at
         self.epochs: list[int] = []
 
@@ -65,6 +70,49 @@ def fresh(trainer: Trainer) -> NluModel:
     model = new_model(trainer, TINY, lstm_width=8)
     model.dropout.p = 0.0
     return model
+
+
+class ForgetfulTrainer(LoggingTrainer):
+    """Learns for two epochs, and from then on forgets all it knew."""
+
+    def _epoch(self, epoch: int) -> Iterator[list[Example]]:
+        if epoch >= 2:
+            self.model.intent_head.reset_parameters()
+            self.model.tag_head.reset_parameters()
+        for batch in super()._epoch(epoch):
+            yield batch
+            if epoch >= 2:
+                return
+
+    def run(self, model: NluModel, folder: Path) -> Parser:
+        self.model = model
+        return super().run(model, folder)
+
+
+def test_that_training_stops_without_gain_on_validation_and_keeps_the_best_epoch(
+    splitter: PieceSplitter, tmp_path: Path
+) -> None:
+    examples = sentences()
+    config = TrainConfig(**{**vars(QUICK), "epochs": 9, "patience": 2})
+    trainer = ForgetfulTrainer(examples, splitter, config, validation=examples)
+    model = fresh(trainer)
+    parser = trainer.run(model, tmp_path)
+    assert trainer.epochs == [0, 1, 2, 3]
+    best = trainer.validation.best
+    assert best is not None
+    assert best.epoch == 1
+    assert evaluate(parser, examples).exact_match == best.score
+
+    again = LoggingTrainer(examples, splitter, config, validation=examples)
+    resumed = fresh(again)
+    again.run(resumed, tmp_path)
+    assert again.epochs == [], "a run that stopped early is not gone on with"
+    taken = fresh(again)
+    load_checkpoint(taken, tmp_path)
+    for name, weight in best.weights.items():
+        assert torch.equal(model.state_dict()[name], weight), name
+        assert torch.equal(resumed.state_dict()[name], weight), name
+        assert torch.equal(taken.state_dict()[name], weight), name
 
 
 def test_that_a_tiny_model_learns_forty_sentences_by_heart(splitter: PieceSplitter, tmp_path: Path) -> None:
