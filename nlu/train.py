@@ -1,5 +1,6 @@
 """Training of the joint NLU model."""
 
+import hashlib
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ class TrainConfig:
 
 
 class Trainer:
-    """Everything one run needs; `run` resumes where `folder` holds a checkpoint of the same configuration."""
+    """Everything one run needs; `run` resumes where `folder` holds a checkpoint of the same run."""
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class Trainer:
         first = 0
         if checkpoint.exists():
             saved = torch.load(checkpoint, weights_only=True)
-            if saved["config"] == repr((config, model.config)):
+            if saved.get("run") == self._fingerprint(model):
                 model.load_state_dict(saved["model"])
                 optimiser.load_state_dict(saved["optimiser"])
                 schedule.load_state_dict(saved["schedule"])
@@ -123,7 +124,7 @@ class Trainer:
                     self._validate(model, epoch, writer, progress)
                 torch.save(
                     {
-                        "config": repr((config, model.config)),
+                        "run": self._fingerprint(model),
                         "epoch": epoch,
                         "model": model.state_dict(),
                         "optimiser": optimiser.state_dict(),
@@ -136,6 +137,11 @@ class Trainer:
         if self.validation.best:
             model.load_state_dict(self.validation.best.weights)
         return Parser(model, self.splitter, calibrate(model, self.splitter, self.held_out), self.pack)
+
+    def _fingerprint(self, model: NluModel) -> str:
+        """What a run is resumed by: with another configuration or other sentences it starts anew."""
+        told = repr((self.config, model.config, self.examples, self.held_out, self.validation.examples))
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def _validate(self, model: NluModel, epoch: int, writer: SummaryWriter, progress: Progress) -> None:
         report = self.validation.take(Parser(model, self.splitter, Calibration(), self.pack), epoch)

@@ -164,6 +164,10 @@ def test_that_a_finished_run_is_not_run_again_and_a_changed_one_is(
     changed = LoggingTrainer(sentences(), splitter, TrainConfig(**{**vars(config), "head_rate": 2e-3}))
     changed.run(fresh(changed), tmp_path)
     assert changed.epochs == [0]
+    corrected = [Example("send it to my balance", ("balance",)), *sentences()[1:]]
+    retrained = LoggingTrainer(corrected, splitter, changed.config)
+    retrained.run(fresh(retrained), tmp_path)
+    assert retrained.epochs == [0], "sentences that were corrected are to be learnt"
 
 
 def test_that_the_weights_of_an_earlier_run_can_be_taken(splitter: PieceSplitter, tmp_path: Path) -> None:
