@@ -13,7 +13,7 @@ from domains.document import Document
 from domains.schema import Pack
 from nlu.labels import LabelMap
 
-CONTEXT_MESSAGES = 2
+CONTEXT_MESSAGES = 4
 """Earlier customer messages that the model may look at."""
 
 
@@ -36,6 +36,8 @@ class Example:
     """None where the data set has no slots: nothing is learnt or scored then."""
     context: tuple[str, ...] = ()
     """The customer's earlier messages, latest first."""
+    opens: bool = False
+    """Known to be the first message of its conversation; most data sets do not tell."""
     words: tuple[tuple[int, int], ...] = ()
     """Word spans on which slots are scored; empty: white space decides."""
 
@@ -102,6 +104,7 @@ def _multidogo(path: Path, labels: LabelMap) -> Iterator[Example | None]:
         conversation, text = cells[0], cells[3]
         words = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
         names = cells[4].split()
+        opens = conversation not in earlier
         context = earlier.get(conversation, ())
         earlier[conversation] = (text, *context)[:CONTEXT_MESSAGES]
         intents = tuple(filter(None, (labels.intent(label, text) for label in cells[5].split("<div>"))))
@@ -109,7 +112,7 @@ def _multidogo(path: Path, labels: LabelMap) -> Iterator[Example | None]:
             yield None
             continue
         spans = spans_of_words(words, [None if name == "O" else labels.slot(name) for name in names])
-        yield Example(text, intents, spans, context, tuple(words))
+        yield Example(text, intents, spans, context, opens, tuple(words))
 
 
 def spans_of_words(words: list[tuple[int, int]], slots: list[str | None]) -> tuple[Span, ...]:
@@ -184,7 +187,7 @@ def _slu(path: Path, labels: LabelMap) -> Iterator[Example | None]:
                 spans[-1] = replace(spans[-1], end=end)
             elif tag != "O":
                 spans.append(Span(start, end, labels.slot(tag[2:])))
-        yield Example(text, intents, tuple(spans), (), tuple(words))
+        yield Example(text, intents, tuple(spans), words=tuple(words))
 
 
 def _fewshot(path: Path, labels: LabelMap) -> Iterator[Example | None]:

@@ -9,7 +9,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 MESSAGE_PIECES = 126
-CONTEXT_PIECES = 32
+CONTEXT_PIECES = 48
+WORD_CHARACTERS = 16
+"""Characters that the model sees of the word a piece belongs to, in the customer's own spelling."""
+ALPHABET = 98
+"""None, the 95 of printable ASCII, where the piece itself begins, all others."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Batch:
     """(batch, seq) true for real pieces."""
     lengths: Tensor
     """(batch,) message pieces, at least 1; they stand at 1 … length."""
+    characters: Tensor
+    """(batch, message pieces, WORD_CHARACTERS) numbers of the characters around each piece, 0 for none."""
     offsets: tuple[tuple[tuple[int, int], ...], ...]
     """Character span of each message piece in the customer's own text."""
 
@@ -64,6 +70,7 @@ class PieceSplitter:
             segments=torch.tensor([segment + [0] * (longest - len(segment)) for _, segment in rows]),
             mask=torch.tensor([[i < len(ids) for i in range(longest)] for ids, _ in rows]),
             lengths=torch.tensor([len(spans) for spans in offsets]),
+            characters=_characters(texts, offsets),
             offsets=tuple(offsets),
         )
 
@@ -72,3 +79,17 @@ class PieceSplitter:
         for message in messages:
             ids += [*self._tokenizer.encode(message, add_special_tokens=False).ids, self.sep]
         return ids[:CONTEXT_PIECES]
+
+
+def _characters(texts: Sequence[str], offsets: Sequence[Sequence[tuple[int, int]]]) -> Tensor:
+    """(batch, message pieces, WORD_CHARACTERS); case and digits are in them, which the pieces lose."""
+    longest = max(len(spans) for spans in offsets)
+    rows = torch.zeros(len(texts), longest, WORD_CHARACTERS, dtype=torch.long)
+    for row, (text, spans) in enumerate(zip(texts, offsets, strict=True)):
+        for place, (start, _) in enumerate(spans):
+            first = max(text.rfind(" ", 0, start) + 1, start - WORD_CHARACTERS // 2)
+            word = text[first : first + WORD_CHARACTERS - 1].partition(" ")[0]
+            numbers = [ord(c) - 31 if 32 <= ord(c) < 127 else ALPHABET - 1 for c in word]
+            numbers.insert(start - first, ALPHABET - 2)
+            rows[row, place, : len(numbers)] = torch.tensor(numbers)
+    return rows
