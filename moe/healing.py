@@ -92,7 +92,9 @@ def agreement(student: MixtureEncoder, teacher: MixtureEncoder, batches: Iterabl
     student.eval()
     teacher.eval()
     found = [
-        F.cosine_similarity(mean_features(student(*inputs), inputs[2]), mean_features(teacher(*inputs), inputs[2]))
+        F.cosine_similarity(
+            mean_features(student(*inputs), inputs[2]), mean_features(teacher(*inputs), inputs[2])
+        )
         for inputs in batches
     ]
     return float(torch.cat(found).mean())

@@ -53,7 +53,8 @@ class Spelling(nn.Module):
         """characters (batch, pieces, word) → (batch, pieces, filters)"""
         letters = self.letters(characters.flatten(0, 1))  # (batch * pieces, word, width)
         found: Tensor = self.convolution(letters.transpose(1, 2)).amax(-1)  # (batch * pieces, filters)
-        return found.unflatten(0, characters.shape[:2])
+        spelt: Tensor = found.unflatten(0, characters.shape[:2])
+        return spelt
 
 
 class NluModel(nn.Module):
@@ -65,7 +66,9 @@ class NluModel(nn.Module):
         width = config.encoder.hidden_width
         self.encoder = MixtureEncoder(config.encoder)
         self.spelling = Spelling(config.character_filters) if config.character_filters else None
-        self.lstm = nn.LSTM(width + config.character_filters, config.lstm_width, batch_first=True, bidirectional=True)
+        self.lstm = nn.LSTM(
+            width + config.character_filters, config.lstm_width, batch_first=True, bidirectional=True
+        )
         self.dropout = nn.Dropout(config.dropout)
         self.feature_dropout = FeatureDropout(config.dropout)
         self.prototypes = nn.Parameter(torch.randn(len(config.intents), width))
@@ -94,7 +97,12 @@ class NluModel(nn.Module):
         pooled = self.dropout(torch.cat([mean, peak], dim=-1))  # (batch, width + 2 * lstm_width)
         emissions = self.tag_head(self.feature_dropout(torch.cat([message, read], dim=-1)))
         likeness = F.normalize(mean, dim=-1) @ F.normalize(self.prototypes, dim=-1).T  # (batch, intents)
-        return Scores(self.intent_head(pooled) + self.sharpness * likeness, self.several_head(pooled).squeeze(-1), emissions, mask)
+        return Scores(
+            self.intent_head(pooled) + self.sharpness * likeness,
+            self.several_head(pooled).squeeze(-1),
+            emissions,
+            mask,
+        )
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
@@ -102,7 +110,8 @@ class NluModel(nn.Module):
         longest = int(batch.lengths.max())
         features = self.encoder(batch.pieces, batch.segments, batch.mask)[:, 1 : longest + 1].float()
         mask = torch.arange(longest) < batch.lengths[:, None]  # (batch, message pieces)
-        return (features * mask[..., None]).sum(1) / batch.lengths[:, None]
+        mean: Tensor = (features * mask[..., None]).sum(1) / batch.lengths[:, None]
+        return mean
 
     def slot_loss(self, scores: Scores, tags: Tensor) -> Tensor:
         """Negative log-likelihood of tags (batch, message pieces), a mean over the pieces."""

@@ -77,7 +77,7 @@ def save_encoder(encoder: MixtureEncoder, folder: Path, tokenizer_file: Path) ->
 
 
 def upcycled_encoder(config: EncoderConfig) -> MixtureEncoder:
-    """The pretrained dense model's neurons, dealt out to experts. For `config.dense_twin`: the dense model."""
+    """The pretrained dense model's neurons dealt out to experts; with `config.dense_twin` the dense model."""
     encoder = MixtureEncoder(config)
     load_bert(encoder, load_file(pretrained_folder() / "model.safetensors"))
     return encoder

@@ -3,9 +3,10 @@
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any, cast
 
 import torch
 from rich.progress import Progress
@@ -43,7 +44,7 @@ class TrainConfig:
     bias_rate: float = 1e-3
     held_out: float = 0.04
     """Share of the examples kept for calibration."""
-    variation: Variation = Variation()
+    variation: Variation = field(default_factory=Variation)
     averaged: float = 0.1
     """Share of the steps over which the weights that are kept were averaged, roughly."""
     prototype_examples: int = 32
@@ -92,6 +93,7 @@ class Trainer:
         schedule = get_cosine_schedule_with_warmup(optimiser, int(total * config.warm_up), total)
         decay = max(0.0, 1 - 1 / (config.averaged * total))
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        averaged = cast(NluModel, average.module)
         checkpoint = folder / CHECKPOINT
         first = 0
         self._place_prototypes(model)
@@ -115,14 +117,14 @@ class Trainer:
                     average.update_parameters(model)
                     loss += (value - loss) / (step + 1)
                     progress.update(bar, advance=1, description=f"epoch {epoch + 1} loss {loss:.3f}")
-                accuracy = self._accuracy(average.module)
+                accuracy = self._accuracy(averaged)
                 writer.add_scalar("train/loss", loss, epoch)
                 writer.add_scalar("held_out/intent_accuracy", accuracy, epoch)
                 progress.console.print(
                     f"epoch {epoch + 1}: loss {loss:.4f}, held-out intent accuracy {accuracy:.4f}"
                 )
                 if self.validation.examples:
-                    self._validate(average.module, epoch, writer, progress)
+                    self._validate(averaged, epoch, writer, progress)
                 torch.save(
                     {
                         "run": self._fingerprint(model),
@@ -137,7 +139,7 @@ class Trainer:
                 )
                 checkpoint.with_suffix(".new").replace(checkpoint)  # a stop while saving leaves the old one
         best = self.validation.best
-        model.load_state_dict(best.weights if best else average.module.state_dict())
+        model.load_state_dict(best.weights if best else averaged.state_dict())
         return Parser(model, self.splitter, calibrate(model, self.splitter, self.held_out), self.pack)
 
     def _fingerprint(self, model: NluModel) -> str:
@@ -263,7 +265,7 @@ def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> 
     return rows
 
 
-def new_model(trainer: Trainer, encoder: EncoderConfig | None = None, **sizes: float) -> NluModel:
+def new_model(trainer: Trainer, encoder: EncoderConfig | None = None, **sizes: Any) -> NluModel:
     """An untrained model for the trainer's labels."""
     torch.manual_seed(trainer.config.seed)
     return NluModel(NluConfig(trainer.intents, trainer.slots, encoder or EncoderConfig(), **sizes))

@@ -32,7 +32,7 @@ def random_inputs(seed: int) -> Iterator[Inputs]:
 
 @pytest.fixture
 def models() -> tuple[MixtureEncoder, MixtureEncoder]:
-    """Student and teacher with the same weights; the teacher's routed neurons are one expert, always active."""
+    """Student and teacher with the same weights; the routed neurons of the teacher are one expert."""
     torch.manual_seed(0)
     teacher = MixtureEncoder(SIZES.dense_twin)
     for mixture in teacher.mixtures():
