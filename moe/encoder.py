@@ -10,7 +10,7 @@ from moe.layers import EncoderBlock, FeatureDropout, MixtureFeedForward
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Defaults: MiniLM-L6's 1,536 neurons a block as one shared expert and 16 routed ones, of which six act."""
+    """Defaults: MiniLM-L6's 1,536 neurons a block in a shared expert and 16 routed ones, of which six act."""
 
     vocabulary: int = 30522
     positions: int = 512

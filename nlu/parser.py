@@ -33,6 +33,8 @@ class Calibration:
 
     temperature: float = 1.0
     out_of_scope_threshold: float = 0.5
+    doubt: bool = False
+    """Whether no example was out of scope, so that doubt about all intents has to stand for it."""
 
 
 class Parser:
@@ -85,7 +87,7 @@ class Parser:
         ranked = tuple(
             IntentScore(names[i], float(present[i])) for i in order[:5] if names[i] != OUT_OF_SCOPE
         )
-        outside = float(probabilities[names.index(OUT_OF_SCOPE)]) if OUT_OF_SCOPE in names else 0.0
+        outside = float(outside_scores(probabilities, names, self.calibration.doubt))
         if outside >= self.calibration.out_of_scope_threshold:
             wishes: tuple[str, ...] = ()
         else:
@@ -112,6 +114,15 @@ class Parser:
                     problem = str(error)
             entities.append(Entity(slot, start, end, surface, value, confidence, problem))
         return tuple(entities)
+
+
+def outside_scores(probabilities: Tensor, intents: Sequence[str], doubt: bool) -> Tensor:
+    """probabilities (…, intents) → (…) how likely a message is out of scope."""
+    outside = intents.index(OUT_OF_SCOPE)
+    if not doubt:
+        return probabilities[..., outside]
+    inside = [i for i in range(len(intents)) if i != outside]
+    return 1 - probabilities[..., inside].amax(-1)
 
 
 def question(pack: Pack, slot: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
@@ -17,40 +17,19 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import get_cosine_schedule_with_warmup
 
 from domains.schema import OUT_OF_SCOPE, Pack
-from moe.encoder import EncoderConfig
-from nlu.batches import Batches, Variation
+from moe.encoder import EncoderConfig, MixtureEncoder
+from nlu.batches import Batches
 from nlu.calibration import calibrate
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel
 from nlu.parser import Calibration, ModelError, Parser
 from nlu.pieces import Batch, PieceSplitter
+from nlu.recipe import TrainConfig, is_scarce
 from nlu.validation import Validation
 
 CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    epochs: int = 8
-    batch_size: int = 48
-    encoder_rate: float = 1e-4
-    head_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warm_up: float = 0.05
-    label_smoothing: float = 0.1
-    slot_weight: float = 0.7
-    several_weight: float = 0.2
-    balance_weight: float = 0.01
-    bias_rate: float = 1e-3
-    held_out: float = 0.04
-    """Share of the examples kept for calibration."""
-    variation: Variation = field(default_factory=Variation)
-    averaged: float = 0.1
-    """Share of the steps over which the weights that are kept were averaged, roughly."""
-    prototype_examples: int = 32
-    patience: int = 3
-    """Epochs without a better validation score after which training stops."""
-    seed: int = 0
+REHEARSAL = 0.2
+"""Share of scarce examples that the rehearsal calibrates on."""
 
 
 class Trainer:
@@ -70,7 +49,7 @@ class Trainer:
         rng = random.Random(config.seed)
         shuffled = list(examples)
         rng.shuffle(shuffled)
-        kept = int(len(shuffled) * config.held_out)
+        kept = 0 if validation else int(len(shuffled) * config.held_out)
         self.held_out, self.examples = shuffled[:kept], shuffled[kept:]
         intents = [*dict.fromkeys(i for e in sorted(shuffled, key=lambda e: e.intents) for i in e.intents)]
         known = pack.intents if pack else intents
@@ -140,7 +119,9 @@ class Trainer:
                 checkpoint.with_suffix(".new").replace(checkpoint)  # a stop while saving leaves the old one
         best = self.validation.best
         model.load_state_dict(best.weights if best else averaged.state_dict())
-        return Parser(model, self.splitter, calibrate(model, self.splitter, self.held_out), self.pack)
+        unseen = self.held_out or self.validation.examples
+        doubt = not any(OUT_OF_SCOPE in example.intents for example in self.examples)
+        return Parser(model, self.splitter, calibrate(model, self.splitter, unseen, doubt), self.pack)
 
     def _fingerprint(self, model: NluModel) -> str:
         """What a run is resumed by: with another configuration or other sentences it starts anew."""
@@ -263,6 +244,45 @@ def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> 
                 row[place] = number[f"{'I' if nth else 'B'}-{span.slot}"]
         rows.append(row)
     return rows
+
+
+def train(
+    examples: Sequence[Example],
+    pack: Pack | None,
+    base: MixtureEncoder,
+    splitter: PieceSplitter,
+    config: TrainConfig,
+    folder: Path,
+    validation: Sequence[Example] = (),
+) -> Parser:
+    """All of training, from the encoder `base` on.
+
+    Where sentences are few, none can be spared for the calibration: a rehearsal on most of them finds it, and
+    the model that is kept learns from all.
+    """
+    if validation or not is_scarce(examples):
+        return _fit(examples, pack, base, splitter, config, folder, validation)
+    rehearsed = _fit(
+        examples, pack, base, splitter, replace(config, held_out=REHEARSAL), folder / "rehearsal"
+    )
+    parser = _fit(examples, pack, base, splitter, replace(config, held_out=0.0), folder)
+    parser.calibration = rehearsed.calibration
+    return parser
+
+
+def _fit(
+    examples: Sequence[Example],
+    pack: Pack | None,
+    base: MixtureEncoder,
+    splitter: PieceSplitter,
+    config: TrainConfig,
+    folder: Path,
+    validation: Sequence[Example] = (),
+) -> Parser:
+    trainer = Trainer(examples, pack, splitter, config, validation)
+    model = new_model(trainer, base.config)
+    model.encoder.load_state_dict(base.state_dict())
+    return trainer.run(model, folder)
 
 
 def new_model(trainer: Trainer, encoder: EncoderConfig | None = None, **sizes: Any) -> NluModel:

@@ -14,7 +14,8 @@ from nlu.evaluate import evaluate
 from nlu.model import NluModel
 from nlu.parser import ModelError, Parser
 from nlu.pieces import PieceSplitter
-from nlu.train import CHECKPOINT, TrainConfig, Trainer, load_checkpoint, new_model, tag_rows
+from nlu.recipe import TrainConfig
+from nlu.train import CHECKPOINT, Trainer, load_checkpoint, new_model, tag_rows
 from tests.nlu.conftest import TINY
 
 QUICK = TrainConfig(
