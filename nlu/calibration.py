@@ -14,6 +14,10 @@ from nlu.pieces import PieceSplitter
 
 FALSE_REJECTS = 0.02
 """Share of in-scope messages that may be taken for out of scope."""
+LEAST_OUTSIDE = 1 / 3
+"""Probability of being out of scope below which no message is rejected."""
+LEAST_DOUBT = 0.75
+"""Where there were no out-of-scope examples: no message is rejected whose best intent has a quarter."""
 
 
 @torch.inference_mode()
@@ -40,14 +44,16 @@ def calibrate(
     temperature = float(candidates[losses.argmin()])
     foreign = gold == names.index(OUT_OF_SCOPE)
     outside = outside_scores((logits / temperature).softmax(-1), names, doubt)
-    return Calibration(temperature, _threshold(outside[~foreign]), doubt)
+    return Calibration(
+        temperature, _threshold(outside[~foreign], LEAST_DOUBT if doubt else LEAST_OUTSIDE), doubt
+    )
 
 
-def _threshold(scores: Tensor) -> float:
-    """The lowest score that at most FALSE_REJECTS of in-scope messages exceed, but a third at least."""
+def _threshold(scores: Tensor, least: float) -> float:
+    """The lowest score that at most FALSE_REJECTS of in-scope messages exceed, but `least` at least."""
     if len(scores) == 0:
-        return 0.5
-    return max(1 / 3, float(scores.quantile(1 - FALSE_REJECTS)))
+        return max(0.5, least)
+    return max(least, float(scores.quantile(1 - FALSE_REJECTS)))
 
 
 def expected_calibration_error(confidences: Tensor, right: Tensor, bins: int = 15) -> float:

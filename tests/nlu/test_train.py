@@ -12,7 +12,7 @@ from nlu.batches import Variation
 from nlu.data import Example, Span
 from nlu.evaluate import evaluate
 from nlu.model import NluModel
-from nlu.parser import ModelError, Parser
+from nlu.parser import Calibration, ModelError, Parser
 from nlu.pieces import PieceSplitter
 from nlu.recipe import TrainConfig
 from nlu.train import CHECKPOINT, Trainer, load_checkpoint, new_model, tag_rows
@@ -100,6 +100,7 @@ def test_that_training_stops_without_gain_on_validation_and_keeps_the_best_epoch
     assert best is not None
     assert best.epoch < 2
     assert trainer.epochs == list(range(best.epoch + 3))
+    parser.calibration = Calibration()
     assert evaluate(parser, examples).exact_match == best.score
 
     again = LoggingTrainer(examples, splitter, config, validation=examples)
