@@ -1,0 +1,33 @@
+"""The report of the data checks as tables."""
+
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nlu.checks import DataReport
+
+
+def print_report(report: DataReport) -> None:
+    """Counts, how evenly the examples are spread, and the findings with the places they stand at."""
+    console = Console()
+    counts = Table("", "number", "fewest examples", "median", "most examples", title="Training data")
+    for kind, spread in (("intents", report.intents), ("slots", report.slots)):
+        if spread:
+            first, last = (
+                min(spread, key=lambda name: spread[name]),
+                max(spread, key=lambda name: spread[name]),
+            )
+            ends = [f"{name} ({spread[name]:,})" for name in (first, last)]
+            counts.add_row(kind, f"{len(spread)}", ends[0], f"{median(spread.values()):g}", ends[1])
+    console.print(counts)
+    console.print(f"{report.examples:,} examples, {report.skipped:,} rows skipped")
+    if not report.findings:
+        console.print("nothing found that would harm the training")
+        return
+    findings = Table("", "check", "count", "what was found, and where first", show_lines=True)
+    for finding in report.findings:
+        where = "\n".join((finding.message, *finding.places))
+        findings.add_row(finding.level, finding.kind, f"{finding.count:,}", Text(where))
+    console.print(findings)
