@@ -26,8 +26,11 @@ def print_report(report: DataReport) -> None:
     if not report.findings:
         console.print("nothing found that would harm the training")
         return
-    findings = Table("", "check", "count", "what was found, and where first", show_lines=True)
+    findings = Table("", "check", "count", "what was found")
     for finding in report.findings:
-        where = "\n".join((finding.message, *finding.places))
-        findings.add_row(finding.level, finding.kind, f"{finding.count:,}", Text(where))
+        findings.add_row(finding.level, finding.kind, f"{finding.count:,}", Text(finding.message))
     console.print(findings)
+    for finding in report.findings:  # outside of the table, which would cut long paths
+        console.print(f"{finding.kind}, first of {finding.count:,}:", style="bold")
+        for place in finding.places:
+            console.print(f"  {place}", soft_wrap=True, markup=False, highlight=False)

@@ -66,8 +66,8 @@ def check(
     intents = Counter(intent for e in examples for intent in e.intents)
     slots = Counter(span.slot for e in examples for span in e.spans or ())
     findings = chain(
-        _labels(examples, intents, slots, pack),
         _malformed(skipped, len(examples)),
+        _labels(examples, intents, slots, pack),
         _repeated(examples),
         _contradictory(examples),
         _balance(examples, intents, slots),
@@ -137,9 +137,7 @@ def _contradictory(examples: Sequence[Example]) -> Iterator[Finding]:
         known = [e for e in rows if e.spans is not None]
         other = next((e for e in known if _values(e) != _values(known[0])), None)
         if other is not None:
-            slots.append(
-                _against(known[0], other, *(", ".join(_slots(e)) or "none" for e in (known[0], other)))
-            )
+            slots.append(_against(known[0], other, *(_spelled(e) for e in (known[0], other))))
     yield from _warn("contradictory intents", "texts that stand with different intents", intents)
     yield from _warn("contradictory slots", "texts that stand with different slots", slots)
 
@@ -151,7 +149,7 @@ def _against(one: Example, other: Example, label: str, other_label: str) -> str:
 def _balance(examples: Sequence[Example], intents: Counter[str], slots: Counter[str]) -> Iterator[Finding]:
     for kind, counts in (("intent", intents), ("slot", slots)):
         few = [f"{name} ({counts[name]})" for name in counts if counts[name] < FEW]
-        yield from _warn(f"few examples of a {kind}", f"{kind}s with fewer than {FEW} examples", few)
+        yield from _warn(f"few examples: {kind}", f"{kind}s with fewer than {FEW} examples", few)
     most, least = max(intents, key=lambda i: intents[i]), min(intents, key=lambda i: intents[i])
     if intents[most] > IMBALANCE * intents[least]:
         shares = f"{most} ({intents[most]}), {least} ({intents[least]}), median {median(intents.values()):g}"
@@ -220,6 +218,10 @@ def _groups(examples: Sequence[Example], key: Callable[[Example], Hashable]) -> 
 def plain(text: str) -> str:
     """Texts that differ in case and white space only are the same text."""
     return " ".join(text.lower().split())
+
+
+def _spelled(example: Example) -> str:
+    return ", ".join(f"{slot} '{value}'" for value, slot in _values(example) or ()) or "no slot"
 
 
 def _slots(example: Example) -> list[str]:
