@@ -5,19 +5,22 @@ import typer
 from chatbot import nlu_commands, policy_commands, serve_commands
 from dialog_policy.policy import PolicyError
 from domains.document import PackError
-from nlu.data import DataError
 from nlu.parser import ModelError
 from nlu.pretrained import PretrainedError
+from nlu.text_files import DataError
 from storage.database import StorageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 train = typer.Typer(no_args_is_help=True, help="Train a model.")
 evaluate = typer.Typer(no_args_is_help=True, help="Measure a model.")
+check = typer.Typer(no_args_is_help=True, help="Check data before it is trained on.")
 app.add_typer(train, name="train")
+app.add_typer(check, name="check")
 app.add_typer(evaluate, name="evaluate")
 
 app.command("understand")(nlu_commands.understand)
 train.command("nlu")(nlu_commands.train_nlu)
+check.command("nlu")(nlu_commands.check_nlu)
 evaluate.command("nlu")(nlu_commands.evaluate_nlu)
 train.command("policy")(policy_commands.train_policy)
 evaluate.command("policy")(policy_commands.evaluate_policy)

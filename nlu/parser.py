@@ -176,9 +176,22 @@ def save_parser(parser: Parser, folder: Path, tokenizer_file: Path) -> None:
     """Write weights as int8, configuration, calibration and tokeniser into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(quantise(parser.model.state_dict()), folder / WEIGHTS)
-    data = {"nlu": asdict(parser.model.config), "calibration": asdict(parser.calibration)}
+    data = {
+        "pack": parser.pack.name if parser.pack else None,
+        "nlu": asdict(parser.model.config),
+        "calibration": asdict(parser.calibration),
+    }
     (folder / CONFIG).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     (folder / PIECES).write_bytes(tokenizer_file.read_bytes())
+
+
+def stands_alone(folder: Path) -> bool:
+    """Whether the model in `folder` was trained without a pack; what is unreadable is left to load_parser."""
+    try:
+        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return bool(data.get("pack", "") is None)
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def load_parser(folder: Path, pack: Pack | None) -> Parser:
