@@ -18,7 +18,7 @@ from nlu.text_files import DataError as DataError
 from nlu.text_files import json_rows, read_lines, read_text
 
 CONTEXT_MESSAGES = 4
-"""Earlier customer messages that the model may look at."""
+"""Earlier customer messages that are kept; how many of them a model looks at is its own matter."""
 
 
 @dataclass(frozen=True)
@@ -203,23 +203,6 @@ def _parallel_lines(folder: Path, *names: str) -> Iterator[tuple[str, ...]]:
         yield f"{folder / names[0]}:{number}", *cells
 
 
-<<<<<<< HEAD
-def _slu(path: Path, labels: LabelMap) -> Iterator[Example | None]:
-    for text, tags, label in _parallel_lines(path, "seq.in", "seq.out", "label"):
-        words = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
-        names = tags.split()
-        intents = tuple(filter(None, (labels.intent(part, text) for part in label.split("#"))))
-        if len(words) != len(names) or not intents:
-            yield None
-            continue
-        spans: list[Span] = []
-        for (start, end), tag in zip(words, names, strict=True):
-            if tag.startswith("I-") and spans and spans[-1].slot == labels.slot(tag[2:]):
-                spans[-1] = replace(spans[-1], end=end)
-            elif tag != "O":
-                spans.append(Span(start, end, labels.slot(tag[2:])))
-        yield Example(text, intents, tuple(spans), words=tuple(words))
-=======
 def _slu(path: Path, labels: LabelMap) -> Rows:
     for place, text, tags, label in _parallel_lines(path, *FOLDERS["slu"]):
         words, names = _words(text), tags.split()
@@ -240,7 +223,6 @@ def _slu(path: Path, labels: LabelMap) -> Rows:
                     spans.append(Span(start, end, labels.slot(tag[2:])))
                 previous = tag
             yield Example(text, intents, tuple(spans), (), tuple(words), place)
->>>>>>> data
 
 
 def _fewshot(path: Path, labels: LabelMap) -> Rows:

@@ -10,7 +10,7 @@ from torchcrf import CRF
 
 from moe.encoder import EncoderConfig, MixtureEncoder
 from moe.layers import FeatureDropout
-from nlu.pieces import ALPHABET, Batch
+from nlu.pieces import ALPHABET, Batch, ContextWindow
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class NluConfig:
     dropout: float = 0.2
     character_filters: int = 48
     """Width of the character features; 0 for none."""
+    prototypes: bool = True
+    """Whether likeness to a prototype of each intent adds to its score."""
+    context: ContextWindow = field(default_factory=ContextWindow)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -57,6 +60,21 @@ class Spelling(nn.Module):
         return spelt
 
 
+class Prototypes(nn.Module):
+    """Cosine likeness to one direction for each intent, sharpened (after Gidaris and Komodakis 2018)."""
+
+    def __init__(self, width: int, intents: int) -> None:
+        super().__init__()
+        self.directions = nn.Parameter(torch.randn(intents, width))
+        self.sharpness = nn.Parameter(torch.tensor(16.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features (batch, width) → (batch, intents)"""
+        likeness = F.normalize(features, dim=-1) @ F.normalize(self.directions, dim=-1).T
+        scores: Tensor = self.sharpness * likeness
+        return scores
+
+
 class NluModel(nn.Module):
     """Encoder → BiLSTM → a CRF over BIO tags and a softmax over intents, trained together."""
 
@@ -71,8 +89,7 @@ class NluModel(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.feature_dropout = FeatureDropout(config.dropout)
-        self.prototypes = nn.Parameter(torch.randn(len(config.intents), width))
-        self.sharpness = nn.Parameter(torch.tensor(16.0))
+        self.prototypes = Prototypes(width, len(config.intents)) if config.prototypes else None
         self.intent_head = nn.Linear(width + 2 * config.lstm_width, len(config.intents))
         self.several_head = nn.Linear(width + 2 * config.lstm_width, 1)
         self.tag_head = nn.Linear(width + 2 * config.lstm_width, len(config.tags))
@@ -96,13 +113,10 @@ class NluModel(nn.Module):
         peak = read.masked_fill(~mask[..., None], -torch.inf).amax(1)
         pooled = self.dropout(torch.cat([mean, peak], dim=-1))  # (batch, width + 2 * lstm_width)
         emissions = self.tag_head(self.feature_dropout(torch.cat([message, read], dim=-1)))
-        likeness = F.normalize(mean, dim=-1) @ F.normalize(self.prototypes, dim=-1).T  # (batch, intents)
-        return Scores(
-            self.intent_head(pooled) + self.sharpness * likeness,
-            self.several_head(pooled).squeeze(-1),
-            emissions,
-            mask,
-        )
+        intents = self.intent_head(pooled)  # (batch, intents)
+        if self.prototypes is not None:
+            intents = intents + self.prototypes(mean)
+        return Scores(intents, self.several_head(pooled).squeeze(-1), emissions, mask)
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:

@@ -14,7 +14,7 @@ from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
 from moe.quantisation import dequantise, quantise
 from nlu.model import NluConfig, NluModel, Scores
-from nlu.pieces import PieceSplitter
+from nlu.pieces import ContextWindow, PieceSplitter
 from nlu.understanding import Entity, IntentScore, Understanding
 from nlu.values import InvalidValue, normalise
 
@@ -203,7 +203,10 @@ def load_parser(folder: Path, pack: Pack | None) -> Parser:
         data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         nlu = data["nlu"]
         encoder = EncoderConfig(**nlu.pop("encoder"))
-        config = NluConfig(tuple(nlu.pop("intents")), tuple(nlu.pop("slots")), encoder, **nlu)
+        context = ContextWindow(**nlu.pop("context"))
+        config = NluConfig(
+            tuple(nlu.pop("intents")), tuple(nlu.pop("slots")), encoder, context=context, **nlu
+        )
         calibration = Calibration(**data["calibration"])
         model = NluModel(config)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -223,7 +226,7 @@ def load_parser(folder: Path, pack: Pack | None) -> Parser:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{folder / WEIGHTS}: broken or of another configuration ({reason})") from error
     try:
-        splitter = PieceSplitter(folder / PIECES)
+        splitter = PieceSplitter(folder / PIECES, config.context)
     except ValueError as error:
         raise ModelError(str(error)) from error
     return Parser(model, splitter, calibration, pack)

@@ -9,11 +9,18 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 MESSAGE_PIECES = 126
-CONTEXT_PIECES = 48
 WORD_CHARACTERS = 16
 """Characters that the model sees of the word a piece belongs to, in the customer's own spelling."""
 ALPHABET = 98
 """None, the 95 of printable ASCII, where the piece itself begins, all others."""
+
+
+@dataclass(frozen=True)
+class ContextWindow:
+    """How much of what was said before a model looks at."""
+
+    messages: int = 4
+    pieces: int = 48
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,9 @@ class Batch:
 class PieceSplitter:
     """The encoder's tokeniser, read from a tokenizer.json."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, context: ContextWindow | None = None) -> None:
         """Raises FileNotFoundError, or ValueError for a file that is no tokeniser."""
+        self.context = context or ContextWindow()
         if not path.exists():
             raise FileNotFoundError(f"{path}: tokeniser file is missing")
         try:
@@ -76,9 +84,9 @@ class PieceSplitter:
 
     def _context(self, messages: Sequence[str]) -> list[int]:
         ids: list[int] = []
-        for message in messages:
+        for message in messages[: self.context.messages]:
             ids += [*self._tokenizer.encode(message, add_special_tokens=False).ids, self.sep]
-        return ids[:CONTEXT_PIECES]
+        return ids[: self.context.pieces]
 
 
 def _characters(texts: Sequence[str], offsets: Sequence[Sequence[tuple[int, int]]]) -> Tensor:

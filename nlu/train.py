@@ -141,12 +141,16 @@ class Trainer:
     @torch.no_grad()
     def _place_prototypes(self, model: NluModel) -> None:
         """Start each intent at the mean of its sentences (as in prototypical networks, Snell et al. 2017)."""
+        if model.prototypes is None:
+            return
         model.eval()
         for place, intent in enumerate(self.intents):
             own = [e for e in self.examples if e.intents[0] == intent][: self.config.prototype_examples]
             if own:
                 features = model.embed(self.splitter([e.text for e in own], [() for _ in own]))
-                model.prototypes[place] = F.normalize(F.normalize(features, dim=-1).mean(0), dim=-1)
+                model.prototypes.directions[place] = F.normalize(
+                    F.normalize(features, dim=-1).mean(0), dim=-1
+                )
 
     def _optimiser(self, model: NluModel) -> torch.optim.AdamW:
         encoder = [p for p in model.encoder.parameters() if p.requires_grad]
