@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from safetensors.torch import load_file
 
 from chatbot.data_report import print_report
 from chatbot.output import Json, fail, show
 from chatbot.settings import Settings
 from domains.schema import Pack, load_pack
-from moe.upcycling import load_bert
 from nlu.checks import DataReport, check, plain
 from nlu.data import Example, Loaded, Skipped, load_data, thin
 from nlu.errors import measure, save_errors
@@ -20,9 +18,10 @@ from nlu.evaluate import evaluate, parse_all
 from nlu.labels import label_map
 from nlu.parser import Parser, load_parser, save_parser, stands_alone
 from nlu.pieces import PieceSplitter
-from nlu.pretrained import pretrained_folder
+from nlu.pretrained import PIECES, load_encoder
+from nlu.recipe import TrainConfig, recipe
 from nlu.sentences import load_pack_examples
-from nlu.train import TrainConfig, Trainer, load_checkpoint, new_model
+from nlu.train import train
 
 Data = Annotated[
     list[str], typer.Option(help="File or folder; file.json#split,split names splits. Repeatable.")
@@ -88,8 +87,10 @@ def train_nlu(
     validate_format: ValidateFormat = [],  # noqa: B006
     domain: Domain = None,
     no_pack: NoPack = False,
-    start_from: Annotated[Path | None, typer.Option(help="Folder of an earlier run to go on from.")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = TrainConfig.epochs,
+    encoder: Annotated[
+        Path | None, typer.Option(help="Encoder to start from. Default: the shipped one.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: chosen by the data.")] = None,
     patience: Annotated[
         int, typer.Option(min=0, help="Epochs without gain on --validate after which training stops.")
     ] = TrainConfig.patience,
@@ -110,25 +111,25 @@ def train_nlu(
     found.report.raise_errors()
     if not json:
         print_report(found.report)
-    weights = pretrained_folder()
-    config = TrainConfig(
-        epochs=epochs, patience=patience, encoder_rate=encoder_rate, head_rate=head_rate, seed=seed
+    folder = encoder or Settings().models / "encoder"
+    base = load_encoder(folder)
+    splitter = PieceSplitter(folder / PIECES)
+    config = recipe(
+        found.examples,
+        epochs,
+        patience=patience,
+        encoder_rate=encoder_rate,
+        head_rate=head_rate,
+        seed=seed,
     )
-    splitter = PieceSplitter(weights / "tokenizer.json")
-    trainer = Trainer(found.examples, pack, splitter, config, found.validation)
-    model = new_model(trainer)
-    if start_from is None:
-        load_bert(model.encoder, load_file(weights / "model.safetensors"))
-    else:
-        load_checkpoint(model, start_from)
-    parser = trainer.run(model, out)
-    save_parser(parser, out, weights / "tokenizer.json")
-    best = trainer.validation.best
+    training = train(found.examples, pack, base, splitter, config, out, found.validation)
+    save_parser(training.parser, out, folder / PIECES)
+    best = training.best
     show(
         {
             "model": str(out),
             "examples": len(found.examples),
-            "calibration": asdict(parser.calibration),
+            "calibration": asdict(training.parser.calibration),
             **({"best_epoch": best.epoch + 1, "validation_exact_match": best.score} if best else {}),
             **({"data": found.report.as_dict()} if json else {}),
         },

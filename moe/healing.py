@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from moe.encoder import MixtureEncoder
+from moe.layers import Inputs
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,6 @@ class HealingConfig:
     """Weight of the cosine distance of the mean features: sentences should keep their neighbours."""
     balance: float = 0.01
     bias_rate: float = 1e-3
-
-
-Inputs = tuple[Tensor, Tensor, Tensor]
-"""Word pieces, segments, mask, each (batch, seq)."""
 
 
 def heal(

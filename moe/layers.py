@@ -8,6 +8,9 @@ from torch.nn import functional as F
 
 from moe.router import Router
 
+Inputs = tuple[Tensor, Tensor, Tensor]
+"""Word pieces, segments, mask, each (batch, seq)."""
+
 
 @dataclass
 class Routing:

@@ -76,8 +76,8 @@ def save_encoder(encoder: MixtureEncoder, folder: Path, tokenizer_file: Path) ->
     (folder / PIECES).write_bytes(tokenizer_file.read_bytes())
 
 
-def upcycled_encoder(config: EncoderConfig) -> MixtureEncoder:
-    """The pretrained dense model's neurons dealt out to experts; with `config.dense_twin` the dense model."""
-    encoder = MixtureEncoder(config)
+def dense_encoder(config: EncoderConfig) -> MixtureEncoder:
+    """The pretrained dense model, in the form of the mixture's dense twin."""
+    encoder = MixtureEncoder(config.dense_twin)
     load_bert(encoder, load_file(pretrained_folder() / "model.safetensors"))
     return encoder

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
@@ -25,7 +25,7 @@ from nlu.model import NluConfig, NluModel
 from nlu.parser import Calibration, ModelError, Parser
 from nlu.pieces import Batch, PieceSplitter
 from nlu.recipe import TrainConfig, is_scarce
-from nlu.validation import Validation
+from nlu.validation import BestEpoch, Validation
 
 CHECKPOINT = "checkpoint.pt"
 REHEARSAL = 0.2
@@ -77,7 +77,7 @@ class Trainer:
         first = 0
         self._place_prototypes(model)
         if checkpoint.exists():
-            saved = torch.load(checkpoint, weights_only=True)
+            saved = _read_checkpoint(checkpoint)
             if saved.get("run") == self._fingerprint(model):
                 model.load_state_dict(saved["model"])
                 average.load_state_dict(saved["average"])
@@ -218,21 +218,13 @@ class Trainer:
         return right / max(len(self.held_out), 1)
 
 
-def load_checkpoint(model: NluModel, folder: Path) -> None:
-    """Take the weights of an earlier run, of its best epoch where it was validated. Raises ModelError."""
-    path = folder / CHECKPOINT
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
-        saved = torch.load(path, weights_only=True)
-        model.load_state_dict(saved["best"]["weights"] if saved.get("best") else saved["model"])
-    except FileNotFoundError:
-        raise ModelError(
-            f"{path}: file is missing; it is written by: chatbot train nlu --out {folder}"
-        ) from None
-    except (RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        saved: dict[str, Any] = torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
         reason = (str(error) or repr(error)).splitlines()[0]
-        raise ModelError(
-            f"{path}: no checkpoint of a model with these intents and slots ({reason})"
-        ) from error
+        raise ModelError(f"{path}: broken checkpoint ({reason}); delete it to train anew") from error
+    return saved
 
 
 def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> list[list[int]]:
@@ -250,6 +242,13 @@ def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> 
     return rows
 
 
+@dataclass(frozen=True)
+class Training:
+    parser: Parser
+    best: BestEpoch | None
+    """The epoch that was kept, where there was validation."""
+
+
 def train(
     examples: Sequence[Example],
     pack: Pack | None,
@@ -258,35 +257,26 @@ def train(
     config: TrainConfig,
     folder: Path,
     validation: Sequence[Example] = (),
-) -> Parser:
-    """All of training, from the encoder `base` on.
+    **sizes: Any,
+) -> Training:
+    """All of training, from the encoder `base` on; `sizes` are settings of NluConfig.
 
     Where sentences are few, none can be spared for the calibration: a rehearsal on most of them finds it, and
     the model that is kept learns from all.
     """
+
+    def fit(config: TrainConfig, folder: Path) -> Training:
+        trainer = Trainer(examples, pack, splitter, config, validation)
+        model = new_model(trainer, base.config, **sizes)
+        model.encoder.load_state_dict(base.state_dict())
+        return Training(trainer.run(model, folder), trainer.validation.best)
+
     if validation or not is_scarce(examples):
-        return _fit(examples, pack, base, splitter, config, folder, validation)
-    rehearsed = _fit(
-        examples, pack, base, splitter, replace(config, held_out=REHEARSAL), folder / "rehearsal"
-    )
-    parser = _fit(examples, pack, base, splitter, replace(config, held_out=0.0), folder)
-    parser.calibration = rehearsed.calibration
-    return parser
-
-
-def _fit(
-    examples: Sequence[Example],
-    pack: Pack | None,
-    base: MixtureEncoder,
-    splitter: PieceSplitter,
-    config: TrainConfig,
-    folder: Path,
-    validation: Sequence[Example] = (),
-) -> Parser:
-    trainer = Trainer(examples, pack, splitter, config, validation)
-    model = new_model(trainer, base.config)
-    model.encoder.load_state_dict(base.state_dict())
-    return trainer.run(model, folder)
+        return fit(config, folder)
+    rehearsed = fit(replace(config, held_out=REHEARSAL), folder / "rehearsal")
+    training = fit(replace(config, held_out=0.0), folder)
+    training.parser.calibration = rehearsed.parser.calibration
+    return training
 
 
 def new_model(trainer: Trainer, encoder: EncoderConfig | None = None, **sizes: Any) -> NluModel:

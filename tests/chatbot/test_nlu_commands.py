@@ -3,15 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-import chatbot.nlu_commands
 from chatbot.cli import main
-from nlu.model import NluModel
-from nlu.train import Trainer, new_model
+from moe.encoder import MixtureEncoder
+from nlu.pretrained import save_encoder
 from tests.nlu.conftest import TINY, tokenizer_file
 
 __all__ = ["tokenizer_file"]
@@ -153,21 +152,15 @@ def test_that_warnings_are_reported_and_do_not_stop(run: Run, tmp_path: Path) ->
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch, tokenizer_file: Path) -> None:
-    """Trains a model of a moment instead of one that begins with the pretrained encoder."""
-
-    def tiny_model(trainer: Trainer) -> NluModel:
-        trainer.config = replace(trainer.config, encoder_rate=3e-3, head_rate=3e-2, batch_size=8)
-        return new_model(trainer, TINY, lstm_width=8)
-
-    monkeypatch.setattr(chatbot.nlu_commands, "pretrained_folder", lambda: tokenizer_file.parent)
-    monkeypatch.setattr(chatbot.nlu_commands, "new_model", tiny_model)
-    monkeypatch.setattr(chatbot.nlu_commands, "load_file", lambda path: {})
-    monkeypatch.setattr(chatbot.nlu_commands, "load_bert", lambda encoder, weights: None)
+def encoder(tmp_path: Path, tokenizer_file: Path) -> Path:
+    """A tiny encoder to start from."""
+    torch.manual_seed(0)
+    save_encoder(MixtureEncoder(TINY), tmp_path / "encoder", tokenizer_file)
+    return tmp_path / "encoder"
 
 
 def test_that_a_model_is_trained_validated_and_scored_without_a_pack(
-    run: Run, tiny: None, tmp_path: Path
+    run: Run, encoder: Path, tmp_path: Path
 ) -> None:
     lines = {"seq.in": "", "seq.out": "", "label": ""}
     for number in range(20):
@@ -178,12 +171,13 @@ def test_that_a_model_is_trained_validated_and_scored_without_a_pack(
         (tmp_path / name).write_text(text)
     data, out = ("--data", tmp_path, "--format", "slu"), tmp_path / "run"
     validate = ("--validate", tmp_path, "--validate-format", "slu")
-    words = ("train", "nlu", "--no-pack", *data, *validate, "--epochs", "12", "--patience", "3", "--out", out)
+    words = ("train", "nlu", "--no-pack", *data, *validate, "--epochs", "60", "--patience", "9", "--out", out)
+    words += ("--encoder", encoder, "--encoder-rate", "0.003", "--head-rate", "0.03")
     code, trained, errors = run(*words, "--json")
     assert code == 0, errors
     told = json.loads(trained.splitlines()[-1])
     assert told["validation_exact_match"] > 0.9
-    assert 1 <= told["best_epoch"] <= 12
+    assert 1 <= told["best_epoch"] <= 60
     assert told["data"]["slots"] == {"amount": 20}
 
     code, scored, _ = run("evaluate", "nlu", "--model", out, *data, "--json")
@@ -191,3 +185,29 @@ def test_that_a_model_is_trained_validated_and_scored_without_a_pack(
     code, heard, _ = run("understand", "send 7 dollars", "--model", out, "--json")
     assert json.loads(heard)["wishes"] == ["transfer"]
     assert json.loads(heard)["entities"][0]["slot"] == "amount"
+
+
+@pytest.mark.parametrize("broken", ["missing", "truncated", "configuration"])
+def test_that_an_encoder_that_cannot_be_used_is_named(run: Run, encoder: Path, broken: str) -> None:
+    if broken == "missing":
+        (encoder / "model.safetensors").unlink()
+    elif broken == "truncated":
+        (encoder / "model.safetensors").write_bytes(b"x" * 100)
+    else:
+        (encoder / "config.json").write_text("{}{")
+    data = encoder.parent / "d.jsonl"
+    data.write_text(JSONL * 3)
+    words = (
+        "train",
+        "nlu",
+        "--no-pack",
+        "--data",
+        data,
+        "--format",
+        "jsonl",
+        "--out",
+        encoder.parent / "run",
+    )
+    code, _, errors = run(*words, "--encoder", encoder)
+    assert code == 1
+    assert errors[-1].startswith(f"error: {encoder}")

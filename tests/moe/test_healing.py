@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from moe.encoder import EncoderConfig, MixtureEncoder
-from moe.healing import HealingConfig, Inputs, agreement, heal, mean_features
+from moe.healing import HealingConfig, agreement, heal, mean_features
+from moe.layers import Inputs
 
 SIZES = EncoderConfig(
     vocabulary=40,

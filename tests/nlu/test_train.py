@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from domains.schema import OUT_OF_SCOPE
+from moe.encoder import MixtureEncoder
 from nlu.batches import Variation
 from nlu.data import Example, Span
 from nlu.evaluate import evaluate
@@ -15,7 +16,7 @@ from nlu.model import NluModel
 from nlu.parser import Calibration, ModelError, Parser
 from nlu.pieces import PieceSplitter
 from nlu.recipe import TrainConfig
-from nlu.train import CHECKPOINT, Trainer, load_checkpoint, new_model, tag_rows
+from nlu.train import CHECKPOINT, Trainer, new_model, tag_rows, train
 from tests.nlu.conftest import TINY
 
 QUICK = TrainConfig(
@@ -107,12 +108,9 @@ def test_that_training_stops_without_gain_on_validation_and_keeps_the_best_epoch
     resumed = fresh(again)
     again.run(resumed, tmp_path)
     assert again.epochs == [], "a run that stopped early is not gone on with"
-    taken = fresh(again)
-    load_checkpoint(taken, tmp_path)
     for name, weight in best.weights.items():
         assert torch.equal(model.state_dict()[name], weight), name
         assert torch.equal(resumed.state_dict()[name], weight), name
-        assert torch.equal(taken.state_dict()[name], weight), name
 
 
 def test_that_a_tiny_model_learns_forty_sentences_by_heart(splitter: PieceSplitter, tmp_path: Path) -> None:
@@ -170,32 +168,25 @@ def test_that_a_finished_run_is_not_run_again_and_a_changed_one_is(
     assert retrained.epochs == [0], "sentences that were corrected are to be learnt"
 
 
-def test_that_the_weights_of_an_earlier_run_can_be_taken(splitter: PieceSplitter, tmp_path: Path) -> None:
-    trainer = Trainer(sentences(), None, splitter, TrainConfig(**{**vars(QUICK), "epochs": 1}))
-    trained, taken = fresh(trainer), fresh(trainer)
-    trainer.run(trained, tmp_path)
-    load_checkpoint(taken, tmp_path)
-    for name, weight in trained.state_dict().items():
-        assert torch.equal(taken.state_dict()[name], weight), name
+def test_that_a_broken_checkpoint_is_named_with_the_remedy(splitter: PieceSplitter, tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
+    trainer = Trainer(sentences(), None, splitter, QUICK)
+    with pytest.raises(ModelError, match=r"checkpoint\.pt: broken checkpoint .*; delete it"):
+        trainer.run(fresh(trainer), tmp_path)
 
 
-@pytest.mark.parametrize("data", [None, b"no checkpoint"])
-def test_that_a_checkpoint_that_is_missing_or_broken_is_named(
-    splitter: PieceSplitter, tmp_path: Path, data: bytes | None
+def test_that_few_sentences_are_all_learnt_and_calibrated_by_a_rehearsal(
+    splitter: PieceSplitter, tmp_path: Path
 ) -> None:
-    if data is not None:
-        (tmp_path / CHECKPOINT).write_bytes(data)
-    model = fresh(Trainer(sentences(), None, splitter, QUICK))
-    with pytest.raises(ModelError, match=CHECKPOINT.replace(".", r"\.")):
-        load_checkpoint(model, tmp_path)
-
-
-def test_that_a_checkpoint_of_other_labels_is_refused(splitter: PieceSplitter, tmp_path: Path) -> None:
-    trainer = Trainer(sentences(), None, splitter, TrainConfig(**{**vars(QUICK), "epochs": 1}))
-    trainer.run(fresh(trainer), tmp_path)
-    other = Trainer([*sentences(), Example("x", ("another",))], None, splitter, QUICK)
-    with pytest.raises(ModelError, match=r"checkpoint\.pt: no checkpoint of a model with these intents"):
-        load_checkpoint(fresh(other), tmp_path)
+    examples = sentences()
+    base = MixtureEncoder(TINY)
+    config = TrainConfig(**{**vars(QUICK), "epochs": 12})
+    training = train(examples, None, base, splitter, config, tmp_path, lstm_width=8, dropout=0.0)
+    alone = Trainer(examples, None, splitter, config)
+    assert len(alone.examples) == len(examples), "all are trained on"
+    assert training.parser.calibration.temperature != Calibration().temperature
+    assert (tmp_path / "rehearsal" / CHECKPOINT).exists()
+    assert evaluate(training.parser, examples).intent_accuracy > 0.8
 
 
 def test_that_the_same_seed_shuffles_alike_and_epochs_differ(splitter: PieceSplitter) -> None:
