@@ -133,4 +133,5 @@ def fit_router(hidden: Tensor, strength: Tensor) -> Tensor:
     wanted = (strength - strength.mean()) / strength.std()
     square = hidden.T @ hidden  # (width, width)
     square += RIDGE * square.diagonal().mean() * torch.eye(len(square))
-    return AFFINITY * torch.linalg.solve(square, hidden.T @ wanted).T
+    affinity: Tensor = AFFINITY * torch.linalg.solve(square, hidden.T @ wanted).T
+    return affinity
