@@ -264,19 +264,35 @@ def main() -> None:
     arguments.add_argument("--seeds", default="0,1,2")
     arguments.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = arguments.parse_args()
-    results = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else []
+    results = json.loads(options.out.read_text(encoding="utf-8"))["results"] if options.out.exists() else []
+    names, methods, seeds = (getattr(options, key).split(",") for key in ("sets", "methods", "seeds"))
+    for name, method, seed in wanted(results):
+        if name in names and method in methods and str(seed) in seeds:
+            results.append(measure(method, name, seed, load_split(name, options.data)))
+            print(json.dumps(results[-1]), flush=True)
+            save(results, options.out)
+
+
+def wanted(results: Sequence[dict[str, Any]]) -> list[tuple[str, str, int]]:
+    """Sets, methods and seeds that are not among the results; a method without chance has one seed."""
     known = {(row["set"], row["method"], row["seed"]) for row in results}
-    for name in options.sets.split(","):
-        split = load_split(name, options.data)
-        for method in options.methods.split(","):
-            for seed in map(int, options.seeds.split(",")):
-                wanted = METHODS[method][1](name) and (method in RANDOM or seed == 0)
-                if not wanted or (name, method, seed) in known:
-                    continue
-                results.append(measure(method, name, seed, split))
-                print(json.dumps(results[-1]), flush=True)
-                lines = ",\n".join(f" {json.dumps(row)}" for row in results)
-                options.out.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    every = [
+        (name, method, seed)
+        for seed in range(3)
+        for name in NAMES
+        for method in METHODS
+        if METHODS[method][1](name) and (method in RANDOM or seed == 0)
+    ]
+    return [one for one in every if one not in known]
+
+
+def save(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """The results, a line each, and what has not been measured yet."""
+    missing = [f"{name} {method} seed {seed}" for name, method, seed in wanted(results)]
+    lines = ",\n  ".join(json.dumps(row) for row in results)
+    path.write_text(
+        f'{{"not_measured": {json.dumps(missing)},\n "results": [\n  {lines}\n]}}\n', encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
