@@ -9,6 +9,7 @@ from torchcrf import CRF
 
 from moe.encoder import EncoderConfig, MixtureEncoder
 from nlu.pieces import Batch
+from nlu.viterbi import best_paths
 
 
 @dataclass(frozen=True)
@@ -76,5 +77,4 @@ class NluModel(nn.Module):
 
     def decode(self, scores: Scores) -> list[list[int]]:
         """The most probable tag sequence of each message."""
-        paths: list[list[int]] = self.crf.decode(scores.emissions, mask=scores.mask)
-        return paths
+        return best_paths(self.crf, scores.emissions, scores.mask)
