@@ -22,11 +22,14 @@ class EncoderEngine(nn.Module):
         """`packed` is the encoder's state as `quantise` gives it."""
         super().__init__()
         self.config = config
+        # The largest table stays 8-bit, and here: only the rows that are looked up become floats.
+        self.words, self.word_scales = packed["words.weight"], packed["words.weight" + SCALE]
         self._session = _Builder(config, packed).graph().session("features", threads)
 
     def forward(self, pieces: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
         """Word pieces, segment ids, mask, each (batch, seq) → features (batch, seq, width)."""
-        inputs = {"pieces": pieces.numpy(), "segments": segments.numpy(), "mask": mask.numpy()}
+        words = self.words[pieces] * self.word_scales[pieces]  # (batch, seq, width)
+        inputs = {"words": words.numpy(), "segments": segments.numpy(), "mask": mask.numpy()}
         return torch.from_numpy(self._session.run(None, inputs)[0])
 
 
@@ -40,13 +43,12 @@ class _Builder:
 
     def graph(self) -> Graph:
         into = self.into
-        pieces, segments, mask = (
-            into.take(name, kind, "batch", "seq")
-            for name, kind in (("pieces", "int64"), ("segments", "int64"), ("mask", "bool"))
-        )
-        length = into.add("Gather", into.add("Shape", pieces), into.constant(1))
+        words = into.take("words", "float32", "batch", "seq", self.config.hidden_width)
+        segments = into.take("segments", "int64", "batch", "seq")
+        mask = into.take("mask", "bool", "batch", "seq")
+        length = into.add("Gather", into.add("Shape", mask), into.constant(1))
         places = into.add("Range", into.constant(0), length, into.constant(1))
-        hidden = into.add("Add", self._words(pieces), self._rows("positions.weight", places))
+        hidden = into.add("Add", words, self._rows("positions.weight", places))
         hidden = into.add("Add", hidden, self._rows("segments.weight", segments))
         hidden = into.add("LayerNormalization", hidden, *self._norm("norm"), epsilon=EPSILON)
         real = into.add("Cast", mask, to=TensorProto.INT32)
@@ -61,13 +63,6 @@ class _Builder:
 
     def _rows(self, name: str, numbers: str) -> str:
         return self.into.add("Gather", self.into.constant(self.plain[name]), numbers)
-
-    def _words(self, pieces: str) -> str:
-        """The largest table stays 8-bit in memory: only the rows that are looked up become floats."""
-        into = self.into
-        rows = into.add("Gather", into.constant(self.packed["words.weight"]), pieces)
-        scales = into.add("Gather", into.constant(self.packed["words.weight" + SCALE]), pieces)
-        return into.add("Mul", into.add("Cast", rows, to=TensorProto.FLOAT), scales)
 
     def _norm(self, name: str) -> tuple[str, str]:
         return self.into.constant(self.plain[f"{name}.weight"]), self.into.constant(
