@@ -29,10 +29,9 @@ class Graph:
     def constant(self, value: Tensor | NDArray[Any] | int | float | list[int]) -> str:
         if isinstance(value, Tensor):
             value = value.detach().numpy()
-        elif isinstance(value, float):
-            value = np.float32(value)
+        array = np.array(value, dtype=np.float32 if isinstance(value, float) else None, order="C")
         name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
+        self._constants.append(numpy_helper.from_array(array, name))
         return name
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
