@@ -11,6 +11,7 @@ from torchcrf import CRF
 from moe.encoder import EncoderConfig, MixtureEncoder
 from moe.layers import FeatureDropout
 from nlu.pieces import ALPHABET, Batch, ContextWindow
+from nlu.viterbi import best_paths
 
 
 @dataclass(frozen=True)
@@ -134,5 +135,4 @@ class NluModel(nn.Module):
 
     def decode(self, scores: Scores) -> list[list[int]]:
         """The most probable tag sequence of each message."""
-        paths: list[list[int]] = self.crf.decode(scores.emissions, mask=scores.mask)
-        return paths
+        return best_paths(self.crf, scores.emissions, scores.mask)

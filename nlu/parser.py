@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -13,6 +15,8 @@ from torch import Tensor
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
 from moe.quantisation import dequantise, quantise
+from nlu.batching import MicroBatcher
+from nlu.engine import WeightsError, serving_model
 from nlu.model import NluConfig, NluModel, Scores
 from nlu.pieces import ContextWindow, PieceSplitter
 from nlu.understanding import Entity, IntentScore, Understanding
@@ -47,10 +51,17 @@ class Parser:
         self.splitter = splitter
         self.calibration = calibration
         self.pack = pack
+        self._together = MicroBatcher(self._parse_waiting)
 
     def parse(self, text: str, context: Sequence[str] = (), asked: str | None = None) -> Understanding:
-        """Understand a message, given the customer's earlier ones (latest first) and the slot just asked."""
-        return self.parse_many([text], [self._with_question(context, asked)])[0]
+        """Understand a message, given the customer's earlier ones (latest first) and the slot just asked.
+
+        May be called from many threads: messages that wait at the same time go through the model together.
+        """
+        return self._together((text, self._with_question(context, asked)))
+
+    def _parse_waiting(self, waiting: Sequence[tuple[str, Sequence[str]]]) -> list[Understanding]:
+        return self.parse_many([text for text, _ in waiting], [context for _, context in waiting])
 
     def _with_question(self, context: Sequence[str], asked: str | None) -> Sequence[str]:
         return context if asked is None or self.pack is None else [question(self.pack, asked), *context]
@@ -61,12 +72,19 @@ class Parser:
         batch = self.splitter(texts, contexts)
         scores = self.model(batch)
         probabilities = (scores.intents / self.calibration.temperature).softmax(-1)  # (batch, intents)
+        outside = outside_scores(probabilities, self.model.config.intents, self.calibration.doubt)
         several = scores.several.sigmoid()  # (batch,)
         paths = self.model.decode(scores)
         confidences = _tag_confidences(scores, paths)
         return [
             self._understanding(
-                text, probabilities[i], float(several[i]), paths[i], confidences[i], batch.offsets[i]
+                text,
+                probabilities[i].numpy(),
+                float(outside[i]),
+                float(several[i]),
+                paths[i],
+                confidences[i],
+                batch.offsets[i],
             )
             for i, text in enumerate(texts)
         ]
@@ -74,7 +92,8 @@ class Parser:
     def _understanding(
         self,
         text: str,
-        probabilities: Tensor,
+        probabilities: NDArray[np.float32],
+        outside: float,
         several: float,
         path: list[int],
         confidences: list[float],
@@ -82,12 +101,9 @@ class Parser:
     ) -> Understanding:
         names = self.model.config.intents
         # Two wishes share the softmax: each one's own probability is up to twice its share.
-        present = (1 - several) * probabilities + several * (2 * probabilities).clamp_max(1.0)
-        order = probabilities.argsort(descending=True).tolist()
-        ranked = tuple(
-            IntentScore(names[i], float(present[i])) for i in order[:5] if names[i] != OUT_OF_SCOPE
-        )
-        outside = float(outside_scores(probabilities, names, self.calibration.doubt))
+        present = (1 - several) * probabilities + several * (2 * probabilities).clip(max=1.0)
+        order = (-probabilities).argsort(stable=True)[:5].tolist()
+        ranked = tuple(IntentScore(names[i], float(present[i])) for i in order if names[i] != OUT_OF_SCOPE)
         if outside >= self.calibration.out_of_scope_threshold:
             wishes: tuple[str, ...] = ()
         else:
@@ -132,10 +148,8 @@ def question(pack: Pack, slot: str) -> str:
 
 def _tag_confidences(scores: Scores, paths: list[list[int]]) -> list[list[float]]:
     """Softmax of the emissions at the decoded tags: a cheap stand-in for the CRF's marginals."""
-    shares = scores.emissions.softmax(-1)
-    return [
-        [float(shares[row, place, tag]) for place, tag in enumerate(path)] for row, path in enumerate(paths)
-    ]
+    shares = scores.emissions.softmax(-1).numpy()  # (batch, message pieces, tags)
+    return [shares[row, range(len(path)), path].tolist() for row, path in enumerate(paths)]
 
 
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
@@ -194,8 +208,11 @@ def stands_alone(folder: Path) -> bool:
         return False
 
 
-def load_parser(folder: Path, pack: Pack | None) -> Parser:
-    """Read a parser that save_parser wrote. Raises ModelError, naming the file and the remedy."""
+def load_parser(folder: Path, pack: Pack | None, *, full_precision: bool = False) -> Parser:
+    """Read a parser that save_parser wrote, for serving or, in full precision, as PyTorch computes it.
+
+    Raises ModelError, naming the file and the remedy.
+    """
     for name in (CONFIG, WEIGHTS, PIECES):
         if not (folder / name).exists():
             raise ModelError(f"{folder / name}: file is missing; train a model with: chatbot train nlu")
@@ -208,7 +225,8 @@ def load_parser(folder: Path, pack: Pack | None) -> Parser:
             tuple(nlu.pop("intents")), tuple(nlu.pop("slots")), encoder, context=context, **nlu
         )
         calibration = Calibration(**data["calibration"])
-        model = NluModel(config)
+        with torch.device("meta"):
+            NluModel(config)  # refuses sizes that do not fit together
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder / CONFIG}: not a configuration of this version ({error!r})") from error
     if pack is not None:
@@ -221,8 +239,13 @@ def load_parser(folder: Path, pack: Pack | None) -> Parser:
                 f"{folder / CONFIG}: trained for another pack; '{foreign[0]}' is not in '{pack.name}'"
             )
     try:
-        model.load_state_dict(dequantise(load_file(folder / WEIGHTS)))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        packed = load_file(folder / WEIGHTS)
+        if full_precision:
+            model = NluModel(config)
+            model.load_state_dict(dequantise(packed))
+        else:
+            model = serving_model(config, packed)
+    except (SafetensorError, RuntimeError, OSError, WeightsError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{folder / WEIGHTS}: broken or of another configuration ({reason})") from error
     try:
