@@ -13,6 +13,7 @@ from nlu.parser import load_parser
 from storage.conversations import ConversationStore
 from storage.database import open_database
 from storage.migration import upgrade
+from storage.vault import unlock
 
 
 def build_chatbot(settings: Settings) -> Chatbot:
@@ -22,6 +23,7 @@ def build_chatbot(settings: Settings) -> Chatbot:
     policy = load_policy(settings.models / "policy", pack)
     engine = open_database(settings.database)
     upgrade(engine)
+    unlock(engine, settings.keys, required=settings.encryption == "required")
     backend = pack.backend(business_database(settings.database, pack.name))
     return Chatbot(pack, parser, policy, backend, TemplateReply(pack), ConversationStore(engine))
 

@@ -1,4 +1,4 @@
-"""The commands that train, evaluate and try the NLU."""
+"""The commands that train and evaluate the NLU."""
 
 import random
 from dataclasses import asdict
@@ -26,13 +26,6 @@ Data = Annotated[
 ]
 Format = Annotated[list[str], typer.Option(help="Its format, once for each --data.")]
 Domain = Annotated[Path | None, typer.Option(help="Pack folder. Default: the shipped banking pack.")]
-
-
-def understand(text: str, domain: Domain = None, model: Path | None = None, json: Json = False) -> None:
-    """Show the intents, entities and out-of-scope score of TEXT."""
-    settings = Settings()
-    heard = load_parser(model or settings.models / "nlu", load_pack(domain or settings.domain)).parse(text)
-    show(asdict(heard), json)
 
 
 def train_nlu(

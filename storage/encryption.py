@@ -89,7 +89,7 @@ def open_sealed(value: str, dialect: Dialect) -> bytes:
     keys = keyring(dialect)
     if keys is None:
         raise EncryptionError(
-            f"The database is encrypted and no key is given; set {VARIABLE} to the key that it was written with"
+            f"The database is encrypted and no key is given; set {VARIABLE} to the key of its values"
         )
     return keys.open(value)
 

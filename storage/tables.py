@@ -224,7 +224,7 @@ class ExecutionRow(Base):
 
 
 class AuditRow(Base):
-    """What staff and administrators did. Triggers, made by the migration, refuse to change or delete a row."""
+    """What staff and administrators did. Triggers of the migration refuse to change or delete a row."""
 
     __tablename__ = "audit"
 

@@ -76,7 +76,9 @@ def test_that_an_unknown_revision_is_told(engine: Engine) -> None:
     with pytest.raises(StorageError, match="'0999'"):
         upgrade(engine, "0999")
     execute(engine, "UPDATE alembic_version SET version_num = '0999'")
-    assert check(engine) == [f"The database is at 0999, ahead of this program's {head()}; install a newer program"]
+    assert check(engine) == [
+        f"The database is at 0999, ahead of this program's {head()}; install a newer program"
+    ]
     with pytest.raises(StorageError, match="'0999'"):
         upgrade(engine)
 
