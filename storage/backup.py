@@ -42,7 +42,7 @@ def write_backup(engine: Engine, path: Path, actor: str) -> dict[str, int]:
                 gzip.open(file, "wt", compresslevel=3, encoding="utf-8") as lines,
                 snapshot(engine) as session,
             ):
-                counts = {}
+                counts: dict[str, int] = {}
                 for line in _dump(session.connection(), counts):
                     lines.write(json.dumps(line, ensure_ascii=False, default=datetime.isoformat) + "\n")
             file.flush()

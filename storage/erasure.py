@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, delete, select, text
+from sqlalchemy import ColumnElement, Engine, delete, exists, select, text
 from sqlalchemy.orm import Session
 
 from storage.audit import Deed, note
-from storage.database import transaction
+from storage.database import StorageError, transaction
 from storage.person import Person, UnknownPerson
-from storage.tables import Base, ConversationRow
+from storage.tables import Base, ConversationRow, TurnRow
 
 BATCH = 100
 """Conversations taken out in one transaction, so that turns need not wait for long."""
@@ -37,7 +37,8 @@ def erase(engine: Engine, person: Person, actor: str, reason: str = "") -> int:
 def purge(engine: Engine, pack: str, days: int, actor: str) -> int:
     """Conversations of `pack` in which nothing was said for `days` days; returns how many there were."""
     until = datetime.now(UTC) - timedelta(days=days)
-    old = (ConversationRow.pack == pack) & (ConversationRow.updated_at < until)
+    settled = ~exists().where(TurnRow.conversation_id == ConversationRow.id, TurnRow.last_seq.is_(None))
+    old = (ConversationRow.pack == pack) & (ConversationRow.updated_at < until) & settled
     purged = 0
     while True:
         with transaction(engine, write=True) as session:
@@ -78,7 +79,18 @@ def scrub(engine: Engine, *, rewrite: bool = False) -> None:
 
 
 def _take_out(session: Session, which: ColumnElement[bool], limit: int | None = None) -> list[str]:
-    """Locked before they are deleted, so that a turn in progress is over first."""
+    """Locked before they are deleted, so that a turn in progress is over first.
+
+    Raises StorageError where a turn still waits for the business system: what it asked for must be settled.
+    """
     ids = list(session.scalars(select(ConversationRow.id).where(which).limit(limit).with_for_update()))
+    waiting = select(TurnRow.conversation_id).where(
+        TurnRow.conversation_id.in_(ids), TurnRow.last_seq.is_(None)
+    )
+    name = session.scalar(waiting.limit(1))
+    if name is not None:
+        raise StorageError(
+            f"A turn of conversation {name} waits for the business system; try again when it is settled"
+        )
     delete_conversations(session, ids)
     return ids

@@ -34,6 +34,7 @@ def learning_rows(
     turns = (
         select(TurnRow, ConversationRow)
         .join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
+        .where(TurnRow.last_seq.is_not(None))
         .order_by(TurnRow.conversation_id, TurnRow.number)
     )
     if since is not None:

@@ -98,7 +98,7 @@ def unlock(engine: Engine, keys: Sequence[str], *, required: bool = False) -> No
     use_keys(engine, keys)
     with transaction(engine) as session:
         stored = next(SECRET.values(session), None) or session.scalar(select(STATE.raw).limit(1))
-    if is_sealed(stored):
+    if stored is not None and is_sealed(stored):
         open_sealed(stored, engine.dialect)
     elif keys:
         _secret(engine)
