@@ -41,9 +41,9 @@ def export_customer(
     """Copy all that is stored about one person, for that person."""
     person = _person(customer_id, conversation)
     engine = open_with_keys(database)
+    copy = copy_data(engine, person, audit.operator(), reason)
     try:
         with open(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            copy = copy_data(engine, person, audit.operator(), reason)
             json_module.dump(copy, file, ensure_ascii=False, indent=1)
     except OSError as error:
         fail(f"{out} cannot be written: {error.strerror}")

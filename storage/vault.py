@@ -105,8 +105,6 @@ def unlock(engine: Engine, keys: Sequence[str], *, required: bool = False) -> No
         _rotate(engine, SECRET)
         if stored is not None:
             logger.warning("What was stored before stands in clear until you run: chatbot keys rotate")
-    if not keys:
-        logger.warning("Customers' texts and values are stored in clear; to encrypt them set %s", VARIABLE)
 
 
 def rotate(engine: Engine, actor: str) -> dict[str, int]:
