@@ -72,7 +72,6 @@ def learning_rows(
                         {"stage": stage, "ms": ms} for stage, ms in sorted(turn.latency_ms.items())
                     ],
                 }
-            session.expunge_all()
 
 
 def _understanding(heard: Understanding, texts: bool) -> dict[str, Any]:

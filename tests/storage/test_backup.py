@@ -113,11 +113,13 @@ def test_that_an_older_backup_is_brought_to_the_newest_tables(engine: Engine, fi
     hold(engine)
     before = everything(engine)
     downgrade(engine, "0001")
-    with pytest.raises(StorageError):
-        write_backup(engine, file, "ann")
-    upgrade(engine)
     write_backup(engine, file, "ann")
+    upgrade(engine)
+    hold(engine)
+    restore_backup(engine, file, "ann", force=True)
     assert everything(engine) == before
+    assert current(engine) == head()
+    assert check(engine) == []
 
 
 def test_that_an_encrypted_backup_holds_nothing_in_clear_and_needs_its_key(
