@@ -16,7 +16,6 @@ from storage.database import open_database
 from storage.encryption import new_key
 from storage.migration import upgrade
 from storage.vault import unlock
-from tests.chatbot.test_cli import chatbot
 from tests.storage.test_conversations import a_record
 
 KEY = new_key()
