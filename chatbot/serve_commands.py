@@ -21,6 +21,9 @@ Database = Annotated[
 Domain = Annotated[Path | None, typer.Option(help="Pack folder. Default: the shipped banking pack.")]
 Reply = Annotated[str | None, typer.Option(help="How replies are worded: template.")]
 
+SHUTDOWN_SECONDS = 30
+"""For requests to end when the server is to stop. The chat page's open streams never end by themselves."""
+
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
@@ -41,6 +44,7 @@ def serve(
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
 

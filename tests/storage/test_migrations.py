@@ -42,9 +42,15 @@ def describe(engine: Engine) -> dict[str, Any]:
         found.get_indexes,
     )
     return {
-        table: [found.get_pk_constraint(table), *(sorted(map(str, part(table))) for part in parts)]
+        table: [found.get_pk_constraint(table), *(sorted(map(_plain, part(table))) for part in parts)]
         for table in Base.metadata.tables
     }
+
+
+def _plain(part: Any) -> str:
+    """Without the addresses of the objects that hold the conditions of partial indexes."""
+    options = {name: str(option) for name, option in part.get("dialect_options", {}).items()}
+    return str({**part, "dialect_options": options})
 
 
 def test_that_an_empty_database_is_not_migrated(database_url: str) -> None:
@@ -76,7 +82,7 @@ def test_that_an_unknown_revision_is_told(engine: Engine) -> None:
     with pytest.raises(StorageError, match="'0999'"):
         upgrade(engine, "0999")
     execute(engine, "UPDATE alembic_version SET version_num = '0999'")
-    assert check(engine) == ["The database is at 0999, ahead of this program's 0001; install a newer program"]
+    assert check(engine) == ["The database is at 0999, ahead of this program's 0002; install a newer program"]
     with pytest.raises(StorageError, match="'0999'"):
         upgrade(engine)
 
@@ -105,8 +111,7 @@ def test_that_a_healthy_database_has_no_problems(engine: Engine, conversation: s
 )
 def test_that_tables_changed_by_hand_are_told(engine: Engine, statement: str, problem: str) -> None:
     execute(engine, statement)
-    (found,) = check(engine)
-    assert problem in found
+    assert problem in check(engine)[0]
 
 
 def test_that_gaps_are_told(engine: Engine, conversation: str) -> None:
