@@ -23,7 +23,7 @@ import httpx
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from benchmarks.databases import fresh_database
+from benchmarks.databases import fresh_databases
 from benchmarks.plain_server import running_plain_servers
 from benchmarks.server import write
 from chatbot.assembly import business_database
@@ -248,7 +248,7 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--out", type=Path)
     options = arguments.parse_args()
-    with fresh_database(options.database) as url:
+    with fresh_databases(options.database, 1) as (url,):
         figures = crash(url, options.kills, options.clients, options.seed)
     figures = {"database": options.database, **figures}
     write(options.out or Path(__file__).with_name(f"crash-{options.database}.json"), figures)

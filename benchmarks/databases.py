@@ -3,9 +3,11 @@
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+import psycopg
 
 from storage.database import open_database
 from storage.migration import upgrade
@@ -14,18 +16,21 @@ Kind = Literal["sqlite", "postgresql"]
 
 
 @contextmanager
-def fresh_database(kind: Kind) -> Iterator[str]:
-    """The URL of a migrated, empty database."""
-    if kind == "sqlite":
-        with tempfile.TemporaryDirectory() as folder:
-            url = f"sqlite:///{folder}/chatbot.db"
+def fresh_databases(kind: Kind, count: int) -> Iterator[list[str]]:
+    """The URLs of migrated, empty databases."""
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            urls = [f"sqlite:///{folder}/chatbot-{number}.db" for number in range(count)]
+        else:
+            server = stack.enter_context(running_postgresql())
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                for number in range(count):
+                    connection.execute(f"CREATE DATABASE chatbot_{number}")
+            urls = [server.get_uri(f"chatbot_{number}") for number in range(count)]
+        for url in urls:
             _migrate(url)
-            yield url
-        return
-    with running_postgresql() as server:
-        url = server.get_uri()
-        _migrate(url)
-        yield url
+        yield urls
 
 
 @contextmanager

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import Literal, cast
 from uuid import uuid4
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, select
 
-from storage.database import StorageError, retry, transaction
+from storage.database import StorageError, connection, retry, transaction
 from storage.records import Draft, Message
 from storage.state import DialogueState
 from storage.tables import ConversationRow, MessageRow, Status, TurnRow
-from storage.turns import OpenTurn, Turn, UnknownConversation, append, bot_message, find, messages
+from storage.turns import OpenTurn, Turn, UnknownConversation, append, find, messages
 
 TURN_SECONDS = 15
 """How long a message waits for the one before it in the same conversation."""
@@ -40,7 +40,7 @@ class ConversationStore:
                 session.add(row)
                 session.flush()
                 if opening is not None:
-                    session.execute(insert(MessageRow), [bot_message(row.id, 1, opening)])
+                    append(session.connection(), row.id, opening)
             return row.id
 
         return retry(write)
@@ -89,8 +89,8 @@ class ConversationStore:
 
     def say(self, conversation_id: str, draft: Draft) -> Message:
         """A bot message outside of a turn. Not begun anew by itself: it might then stand there twice."""
-        with transaction(self._engine, write=True) as session:
-            return append(session, conversation_id, draft)
+        with connection(self._engine, write=True) as opened:
+            return append(opened, conversation_id, draft)
 
     def rate(self, conversation_id: str, seq: int, rating: Literal[-1, 0, 1]) -> None:
         """The customer's thumbs on a bot message; the last one counts."""

@@ -123,16 +123,25 @@ def retry(work: Callable[[], Answer]) -> Answer:
 
 @contextmanager
 def transaction(engine: Engine, *, write: bool = False) -> Iterator[Session]:
+    """Like `connection`, for what the object-relational mapper does."""
+    with connection(engine, write=write) as opened, Session(opened, expire_on_commit=False) as session:
+        yield session
+        session.flush()
+
+
+@contextmanager
+def connection(engine: Engine, *, write: bool = False) -> Iterator[Connection]:
     """One transaction, rolled back on any exception. `write` takes SQLite's write lock at its begin."""
-    with _writing(engine, write), Session(engine, expire_on_commit=False) as session, session.begin():
+    with _writing(engine, write):
         try:
-            session.connection(execution_options={"write": write})
+            opened = engine.connect()
         except NoFreeConnection as error:
             raise StorageError(
                 f"No connection to {_name(engine.url)} was free within {POOL_SECONDS} s; "
                 "send fewer requests at once, or start another server"
             ) from error
-        yield session
+        with opened.execution_options(write=write), opened.begin():
+            yield opened
 
 
 @contextmanager

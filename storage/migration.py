@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.schema import SchemaItem
 
 from storage.database import StorageError, transaction
-from storage.tables import Base, DecisionRow, ExecutionRow, MessageRow, TurnRow
+from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x63686174
@@ -76,7 +76,7 @@ def check(engine: Engine) -> list[str]:
         return (
             _revision_problems(connection)
             or _differences(connection)
-            or [*_gaps(session), *_dangling(session)]
+            or [*_gaps(session), *_miscounted(session), *_dangling(session), *_unfinished(session)]
         )
 
 
@@ -163,6 +163,24 @@ def _gaps(session: Session) -> Iterator[str]:
         for *place, count, end in session.execute(query.order_by(*within)):
             where = ", turn ".join(str(part) for part in place)
             yield f"Conversation {where}: {column} has a gap ({count} rows, the last is {end})"
+
+
+def _miscounted(session: Session) -> Iterator[str]:
+    count = select(func.count()).where(MessageRow.conversation_id == ConversationRow.id).scalar_subquery()
+    rows = select(ConversationRow.id, ConversationRow.last_seq, count).where(
+        ConversationRow.last_seq != count
+    )
+    for conversation, counted, there in session.execute(rows.order_by(ConversationRow.id)):
+        yield f"Conversation {conversation} counts {counted} messages and has {there}"
+
+
+def _unfinished(session: Session) -> Iterator[str]:
+    rows = select(TurnRow.conversation_id, TurnRow.number).where(TurnRow.last_seq.is_(None))
+    for conversation, turn in session.execute(rows.order_by(TurnRow.conversation_id)):
+        yield (
+            f"Conversation {conversation}, turn {turn} is unfinished: a server is at it, or finishes it "
+            "when it starts"
+        )
 
 
 def _dangling(session: Session) -> Iterator[str]:

@@ -120,6 +120,8 @@ class ConversationRow(Base):
     """Opaque token of the browser that may go on with this conversation."""
     version: Mapped[int] = mapped_column(default=0, server_default="0")
     """Counts the writes of turns. Each names the version it read, and writes nothing where it is another."""
+    last_seq: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Messages so far. Who adds some raises it first, and so holds the row: no number is taken twice."""
     created_at: Mapped[datetime] = mapped_column(default=_now)
     updated_at: Mapped[datetime] = mapped_column(default=_now)
 

@@ -9,13 +9,54 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
-from sqlalchemy import CursorResult, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from storage.database import StorageError, TryAgain, transaction
-from storage.records import Author, Decision, Draft, Execution, Message, TurnRecord
+from storage.database import StorageError, TryAgain, connection, transaction
+from storage.records import Author, Decision, Draft, Execution, ExecutionStatus, Message, TurnRecord
 from storage.state import DialogueState
 from storage.tables import ConversationRow, DecisionRow, ExecutionRow, MessageRow, Status, TurnRow
+
+CONVERSATIONS, MESSAGES, TURNS, DECISIONS, EXECUTIONS = (
+    cast(Table, row.__table__) for row in (ConversationRow, MessageRow, TurnRow, DecisionRow, ExecutionRow)
+)
+LAST, EARLIER = TURNS.alias("last"), TURNS.alias("earlier")
+START = (
+    select(
+        CONVERSATIONS.c.version,
+        CONVERSATIONS.c.state,
+        LAST.c.number.label("last"),
+        LAST.c.last_seq.label("last_end"),
+        EARLIER.c.number.label("earlier"),
+        EARLIER.c.reply_seq.label("earlier_start"),
+        EARLIER.c.last_seq.label("earlier_end"),
+    )
+    .outerjoin_from(
+        CONVERSATIONS,
+        LAST,
+        (LAST.c.conversation_id == CONVERSATIONS.c.id)
+        & (
+            LAST.c.number
+            == select(func.max(TURNS.c.number))
+            .where(TURNS.c.conversation_id == bindparam("id"))
+            .scalar_subquery()
+        ),
+    )
+    .outerjoin(
+        EARLIER,
+        (EARLIER.c.conversation_id == CONVERSATIONS.c.id)
+        & (EARLIER.c.client_message_id == bindparam("client_message_id")),
+    )
+    .where(CONVERSATIONS.c.id == bindparam("id"))
+)
+"""All that a turn starts from, in one query."""
+SAY = (
+    update(CONVERSATIONS)
+    .where(CONVERSATIONS.c.id == bindparam("conversation"))
+    .values(last_seq=CONVERSATIONS.c.last_seq + bindparam("more"), updated_at=bindparam("now"))
+    .returning(CONVERSATIONS.c.last_seq)
+)
+GO_ON = SAY.where(CONVERSATIONS.c.version == bindparam("seen")).values(version=CONVERSATIONS.c.version + 1)
 
 
 class UnknownConversation(StorageError):
@@ -82,15 +123,17 @@ class OpenTurn:
         self._done = False
         self.answered: tuple[Message, ...] | None = None
         with transaction(engine) as session:
-            conversation = find(session, conversation_id)
-            self._version, self.state = conversation.version, conversation.state
-            last, open_ = self._last(session)
-            self.number = last if open_ else last + 1
-            earlier = self._earlier(session)
-            if earlier is not None:
-                self.number, self._done = earlier[0], True
-                self.answered = messages(session, conversation_id, *earlier[1:])
-            elif open_:
+            ids = {"id": conversation_id, "client_message_id": client_message_id}
+            start = session.connection().execute(START, ids).first()
+            if start is None:
+                raise UnknownConversation(conversation_id)
+            self._version, self.state = start.version, start.state
+            unfinished = start.last is not None and start.last_end is None
+            self.number = (start.last or 0) + (not unfinished)
+            if start.earlier_end is not None:
+                self.number, self._done = start.earlier, True
+                self.answered = messages(session, conversation_id, start.earlier_start, start.earlier_end)
+            elif unfinished:
                 self._kept = _read(session, conversation_id, self.number)
         self.unfinished = self._kept
 
@@ -109,14 +152,14 @@ class OpenTurn:
         return f"{self._conversation_id}:{self.number}:{position}"
 
     def keep(self, record: TurnRecord) -> None:
-        with self._writing({}) as session:
-            if self._kept is None:
-                seq = _last_seq(session, self._conversation_id) + 1
-                session.execute(insert(MessageRow), [self._customer_message(seq, record)])
-                session.execute(insert(TurnRow), [self._turn(seq, record)])
+        first = self._kept is None
+        with self._writing({}, more=int(first)) as (opened, seq):
+            if first:
+                opened.execute(insert(MESSAGES), [self._customer_message(seq, record)])
+                opened.execute(insert(TURNS), [self._turn(seq, record)])
             else:
-                self._update_turn(session, record)
-            self._write_steps(session, record, "intended")
+                self._update_turn(opened, record)
+            self._write_steps(opened, record, "intended")
         self._kept = record
 
     def finish(self, record: TurnRecord) -> tuple[Message, ...]:
@@ -127,41 +170,40 @@ class OpenTurn:
         }
         if record.decisions:
             about["policy_version"] = record.decisions[-1].policy_version
-        with self._writing(about) as session:
-            seq = _last_seq(session, self._conversation_id) + 1
-            said = [] if self._kept else [self._customer_message(seq, record)]
-            first = seq + len(said)
+        asked, count = int(self._kept is None), len(record.replies)
+        with self._writing(about, more=asked + count) as (opened, last):
+            first = last - count + 1
             replies = [
-                bot_message(self._conversation_id, at, draft)
-                for at, draft in enumerate(record.replies, first)
+                _bot_message(self._conversation_id, seq, draft)
+                for seq, draft in enumerate(record.replies, first)
             ]
-            ends = {"reply_seq": first, "last_seq": first + len(replies) - 1}
+            said = [self._customer_message(first - 1, record)] if asked else []
             if said or replies:
-                session.execute(insert(MessageRow), [*said, *replies])
-            if self._kept is None:
-                session.execute(insert(TurnRow), [self._turn(seq, record) | ends])
+                opened.execute(insert(MESSAGES), [*said, *replies])
+            ends = {"reply_seq": first, "last_seq": last}
+            if asked:
+                opened.execute(insert(TURNS), [self._turn(first - 1, record) | ends])
             else:
-                self._update_turn(session, record, **ends)
-            self._write_steps(session, record, "unanswered")
+                self._update_turn(opened, record, **ends)
+            self._write_steps(opened, record, "unanswered")
         self._done = True
-        return tuple(message(row) for row in replies)
+        return tuple(_as_message(row) for row in replies)
 
     @contextmanager
-    def _writing(self, about: Mapping[str, Any]) -> Iterator[Session]:
-        """A transaction that holds the conversation's row, and exists only where nobody was first."""
+    def _writing(self, about: Mapping[str, Any], more: int) -> Iterator[tuple[Connection, int]]:
+        """A transaction that holds the conversation's row, and the seq of the last of `more` messages.
+
+        Raises Overtaken where somebody was first.
+        """
         if self._done:
             raise RuntimeError(f"Turn {self.number} of {self._conversation_id} is written already")
-        mine = (ConversationRow.id == self._conversation_id, ConversationRow.version == self._version)
-        change = (
-            update(ConversationRow)
-            .where(*mine)
-            .values(**about, version=self._version + 1, updated_at=datetime.now(UTC))
-        )
-        with transaction(self._engine, write=True) as session:
-            result = session.execute(change, execution_options={"synchronize_session": False})
-            if cast("CursorResult[Any]", result).rowcount != 1:
+        mine = {"conversation": self._conversation_id, "seen": self._version, "more": more}
+        with connection(self._engine, write=True) as opened:
+            change = GO_ON.values(about) if about else GO_ON
+            seq = opened.execute(change, {**mine, "now": datetime.now(UTC)}).scalar()
+            if seq is None:
                 raise Overtaken(self._conversation_id)
-            yield session
+            yield opened, seq
         self._version += 1
 
     def _turn(self, seq: int, record: TurnRecord) -> dict[str, Any]:
@@ -178,17 +220,15 @@ class OpenTurn:
             "latency_ms": record.latency_ms,
         }
 
-    def _update_turn(self, session: Session, record: TurnRecord, **ends: int) -> None:
-        mine = (TurnRow.conversation_id == self._conversation_id, TurnRow.number == self.number)
-        session.execute(
-            update(TurnRow).where(*mine).values(state=record.state, latency_ms=record.latency_ms, **ends),
-            execution_options={"synchronize_session": False},
-        )
+    def _update_turn(self, opened: Connection, record: TurnRecord, **ends: int) -> None:
+        mine = (TURNS.c.conversation_id == self._conversation_id) & (TURNS.c.number == self.number)
+        news = {"state": record.state, "latency_ms": record.latency_ms, **ends}
+        opened.execute(update(TURNS).where(mine).values(news))
 
     def _customer_message(self, seq: int, record: TurnRecord) -> dict[str, Any]:
         return _message(self._conversation_id, seq, "customer", record.text)
 
-    def _write_steps(self, session: Session, record: TurnRecord, without_answer: str) -> None:
+    def _write_steps(self, opened: Connection, record: TurnRecord, without_answer: ExecutionStatus) -> None:
         """What is new since the last time, and the answer to the execution that was waited for."""
         turn = {"conversation_id": self._conversation_id, "turn": self.number}
         known_decisions = len(self._kept.decisions) if self._kept else 0
@@ -206,40 +246,16 @@ class OpenTurn:
             for position, execution in enumerate(record.executions, 1)
         ]
         if decisions:
-            session.execute(insert(DecisionRow), decisions)
+            opened.execute(insert(DECISIONS), decisions)
         if known_executions:
             waited_for = executions[known_executions - 1]
-            key = (ExecutionRow.conversation_id, ExecutionRow.turn, ExecutionRow.position)
-            same = [column == waited_for[column.key] for column in key]
+            mine = (
+                EXECUTIONS.c[name] == waited_for[name] for name in ("conversation_id", "turn", "position")
+            )
             answer = {name: waited_for[name] for name in ("status", "outcome", "facts")}
-            session.execute(
-                update(ExecutionRow).where(*same).values(answer),
-                execution_options={"synchronize_session": False},
-            )
+            opened.execute(update(EXECUTIONS).where(*mine).values(answer))
         if executions[known_executions:]:
-            session.execute(insert(ExecutionRow), executions[known_executions:])
-
-    def _last(self, session: Session) -> tuple[int, bool]:
-        """The last turn's number, and whether it is unfinished."""
-        turns = select(TurnRow.number, TurnRow.last_seq).where(
-            TurnRow.conversation_id == self._conversation_id
-        )
-        row = session.execute(turns.order_by(TurnRow.number.desc()).limit(1)).first()
-        return (0, False) if row is None else (row.number, row.last_seq is None)
-
-    def _earlier(self, session: Session) -> tuple[int, int, int] | None:
-        """Number, first and last reply of the finished turn with this client_message_id."""
-        if self._client_message_id is None:
-            return None
-        row = session.execute(
-            select(TurnRow.number, TurnRow.reply_seq, TurnRow.last_seq).where(
-                TurnRow.conversation_id == self._conversation_id,
-                TurnRow.client_message_id == self._client_message_id,
-            )
-        ).first()
-        if row is None or row.reply_seq is None or row.last_seq is None:
-            return None
-        return row.number, row.reply_seq, row.last_seq
+            opened.execute(insert(EXECUTIONS), executions[known_executions:])
 
 
 def find(session: Session, conversation_id: str) -> ConversationRow:
@@ -249,16 +265,15 @@ def find(session: Session, conversation_id: str) -> ConversationRow:
     return row
 
 
-def append(session: Session, conversation_id: str, draft: Draft) -> Message:
-    """A bot message at the end. Holds the conversation's row, so that nobody else takes the same number."""
-    now = datetime.now(UTC)
-    touch = update(ConversationRow).where(ConversationRow.id == conversation_id).values(updated_at=now)
-    result = session.execute(touch, execution_options={"synchronize_session": False})
-    if cast("CursorResult[Any]", result).rowcount != 1:
+def append(opened: Connection, conversation_id: str, draft: Draft) -> Message:
+    """A bot message at the end of the conversation."""
+    mine = {"conversation": conversation_id, "more": 1, "now": datetime.now(UTC)}
+    seq = opened.execute(SAY, mine).scalar()
+    if seq is None:
         raise UnknownConversation(conversation_id)
-    row = bot_message(conversation_id, _last_seq(session, conversation_id) + 1, draft)
-    session.execute(insert(MessageRow), [row])
-    return message(row)
+    row = _bot_message(conversation_id, seq, draft)
+    opened.execute(insert(MESSAGES), [row])
+    return _as_message(row)
 
 
 def messages(
@@ -267,15 +282,15 @@ def messages(
     query = select(MessageRow).where(MessageRow.conversation_id == conversation_id, MessageRow.seq >= first)
     if last is not None:
         query = query.where(MessageRow.seq <= last)
-    return tuple(message(vars(row)) for row in session.scalars(query.order_by(MessageRow.seq)))
+    return tuple(_as_message(vars(row)) for row in session.scalars(query.order_by(MessageRow.seq)))
 
 
-def bot_message(conversation_id: str, seq: int, draft: Draft) -> dict[str, Any]:
+def _bot_message(conversation_id: str, seq: int, draft: Draft) -> dict[str, Any]:
     row = _message(conversation_id, seq, "bot", draft.text)
     return row | {"buttons": draft.buttons, "made_by": draft.made_by}
 
 
-def message(row: Mapping[str, Any]) -> Message:
+def _as_message(row: Mapping[str, Any]) -> Message:
     names = ("seq", "author", "text", "buttons", "created_at", "rating")
     return Message(**{name: row[name] for name in names})
 
@@ -327,8 +342,3 @@ def _status(state: DialogueState) -> Status:
     if state.closed:
         return "closed"
     return "handed_over" if state.handed_over else "open"
-
-
-def _last_seq(session: Session, conversation_id: str) -> int:
-    seqs = select(func.max(MessageRow.seq)).where(MessageRow.conversation_id == conversation_id)
-    return session.scalar(seqs) or 0

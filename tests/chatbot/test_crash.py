@@ -2,8 +2,9 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,15 +13,17 @@ from sqlalchemy import Engine, event
 from benchmarks.plain_bot import build_plain_bot
 from chatbot.assembly import business_database
 from chatbot.bot import Chatbot
-from domains.backend import ActionResult, BackendError
+from chatbot.recovery import recover
+from domains.backend import ActionResult
 from domains.banking.backend import DemoBank, open_backend
 from domains.schema import Pack
-from storage.database import open_database
-from storage.migration import check, upgrade
+from storage.migration import check
 
 CHECKING, SAVINGS = "4400127316", "4400127324"
-WISH = f"transfer_money | name=Dana Whitfield | ssn=4821 | account_number={CHECKING} | transfer_amount=$1"
-WISH_AND_TARGET = f"{WISH} | target_account_number={SAVINGS}"
+WISH = (
+    f"transfer_money | name=Dana Whitfield | ssn=4821 | account_number={CHECKING}"
+    f" | transfer_amount=$1 | target_account_number={SAVINGS}"
+)
 
 
 @dataclass
@@ -36,10 +39,15 @@ class Fuse:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def fit(self, engine: Engine) -> None:
-        """Before and after each statement and each commit; a connection is checked in after the commit."""
-        for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
-            event.listen(engine, name, self.pass_)
+        """Before and after each write and each commit; a connection is checked in after the commit."""
+        for name in ("before_cursor_execute", "after_cursor_execute"):
+            event.listen(engine, name, self._pass_write)
+        event.listen(engine, "commit", self.pass_)
         event.listen(engine.pool, "checkin", self.pass_)
+
+    def _pass_write(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(("INSERT", "UPDATE")):
+            self.pass_()
 
 
 class FusedBank:
@@ -56,29 +64,28 @@ class FusedBank:
 
 
 class Server:
-    """Bots on one database, one after the other; each is gone before the next one opens it."""
+    """A bot that is without connections while another one, which is going to be killed, is alive."""
 
     def __init__(self, url: str, pack: Pack) -> None:
         self.url, self.pack = url, pack
+        self.bank = open_backend(business_database(url, "banking"))
+        self.bot = build_plain_bot(url, self.bank, pack)
+        self.engine: Engine = self.bot.store._engine
 
-    def run(self, use: Callable[[Chatbot], Any]) -> Any:
-        bot = build_plain_bot(self.url, pack=self.pack)
-        try:
-            return use(bot)
-        finally:
-            bot.store._engine.dispose()
-            bot.backend.close()  # type: ignore[attr-defined]
+    def disconnect(self) -> None:
+        self.engine.dispose()
+        self.bank.close()
 
-    def run_until_killed(self, use: Callable[[Chatbot], Any], fuse: Fuse) -> bool:
-        """Whether the fuse killed it; else `use` came to its end."""
+    def run_until_killed(self, conversation: str, fuse: Fuse) -> bool:
+        """Let a copy of it take the customer's yes; whether the fuse killed it."""
+        self.disconnect()
         child = os.fork()
         if not child:
             status = 1
             try:
-                bank = FusedBank(open_backend(business_database(self.url, "banking")), fuse)
-                bot = build_plain_bot(self.url, bank, self.pack)
-                fuse.fit(bot.store._engine)
-                use(bot)
+                self.bot.backend = FusedBank(self.bank, fuse)
+                fuse.fit(self.engine)
+                agree(self.bot, conversation)
                 status = 0
             finally:
                 os._exit(status)
@@ -86,103 +93,82 @@ class Server:
         assert status in (0, signal.SIGKILL), "the bot failed before it was killed"
         return status == signal.SIGKILL
 
+    @property
     def savings(self) -> int:
-        bank = open_backend(business_database(self.url, "banking"))
-        try:
-            return bank.balance(SAVINGS)
-        finally:
-            bank.close()
+        return self.bank.balance(SAVINGS)
+
+    def history(self, conversation: str) -> list[tuple[str, str]]:
+        return [(message.author, message.text) for message in self.bot.store.history(conversation)]
 
 
 @pytest.fixture
-def server(database_url: str, pack: Pack) -> Iterator[Server]:
-    engine = open_database(database_url)
-    upgrade(engine)
-    engine.dispose()
+def server(engine: Engine, database_url: str, pack: Pack) -> Iterator[Server]:
     server = Server(database_url, pack)
     yield server
-    engine = open_database(database_url)
+    server.disconnect()
     assert check(engine) == []
-    engine.dispose()
 
 
-def agree(bot: Chatbot, conversation: str) -> tuple[str, ...]:
-    return tuple(message.text for message in bot.reply(conversation, "Yes, go ahead", "the-yes"))
+def agree(bot: Chatbot, conversation: str) -> str:
+    (answer,) = bot.reply(conversation, "Yes, go ahead", "the-yes")
+    return answer.text
 
 
 def ask_for_a_transfer(bot: Chatbot) -> str:
     conversation = bot.start()
-    (answer,) = bot.reply(conversation, WISH_AND_TARGET)
+    (answer,) = bot.reply(conversation, WISH)
     assert "$1.00" in answer.text
     return conversation
-
-
-def history(bot: Chatbot, conversation: str) -> list[tuple[str, str]]:
-    return [(message.author, message.text) for message in bot.store.history(conversation)]
 
 
 def killed_at_every_place(server: Server) -> Iterator[str]:
     """Conversations in which the server was killed, later and later, while it took the yes to a transfer."""
     for place in range(1, 1000):
-        conversation = server.run(ask_for_a_transfer)
-        if not server.run_until_killed(lambda bot, it=conversation: agree(bot, it), Fuse(place)):  # type: ignore[misc]
+        conversation = ask_for_a_transfer(server.bot)
+        if not server.run_until_killed(conversation, Fuse(place)):
             assert place > 20, "hardly a place was covered"
             return
         yield conversation
 
 
 def test_the_same_message_sent_again_completes_the_turn_once(server: Server) -> None:
-    before = server.savings()
+    before = server.savings
     for number, conversation in enumerate(killed_at_every_place(server), 1):
-        first = server.run(lambda bot, it=conversation: agree(bot, it))
-        again, said = server.run(lambda bot, it=conversation: (agree(bot, it), history(bot, it)))
-        assert again == first
-        assert "$1.00" in first[0]
+        answer = agree(server.bot, conversation)
+        assert "$1.00" in answer
+        assert agree(server.bot, conversation) == answer
+        said = server.history(conversation)
         assert [author for author, _ in said] == ["bot", *("customer", "bot") * 2]
-        assert said[-1] == ("bot", first[0])
-        assert server.savings() == before + 100 * number
+        assert said[-1] == ("bot", answer)
+        assert server.savings == before + 100 * number
 
 
 def test_another_message_finds_the_turn_before_it_finished(server: Server) -> None:
-    before, interrupted = server.savings(), 0
+    before, interrupted = server.savings, 0
     for number, conversation in enumerate(killed_at_every_place(server), 1):
-        server.run(lambda bot, it=conversation: bot.reply(it, "are you there?", "another"))
-        moved, said = server.savings() - before, server.run(lambda bot, it=conversation: history(bot, it))
-        if ("customer", "Yes, go ahead") in said:
+        server.bot.reply(conversation, "are you there?", "another")
+        customer = [text for author, text in server.history(conversation) if author == "customer"]
+        if "Yes, go ahead" in customer:
             interrupted += 1
-            assert [text for author, text in said if author == "customer"][1:] == [
-                "Yes, go ahead",
-                "are you there?",
-            ]
-            assert moved == 100 * number
+            assert customer[1:] == ["Yes, go ahead", "are you there?"]
+            assert server.savings == before + 100 * number
         else:
-            assert moved == 100 * (number - 1), "without a trace of the yes, nothing may have happened"
-        server.run(lambda bot, it=conversation: agree(bot, it))
-        assert server.savings() == before + 100 * number
+            assert server.savings == before + 100 * (number - 1), "it moved without a trace of the yes"
+        agree(server.bot, conversation)
+        assert server.savings == before + 100 * number
     assert interrupted > 5
 
 
 def test_a_server_that_starts_finishes_what_was_interrupted(server: Server) -> None:
-    from threading import Event
-
-    from chatbot.recovery import recover
-
-    before = server.savings()
-    conversation = server.run(ask_for_a_transfer)
+    before = server.savings
+    conversation = ask_for_a_transfer(server.bot)
     place = 1
-    while not server.run(lambda bot: bot.store.interrupted()):
-        assert server.run_until_killed(lambda bot: agree(bot, conversation), Fuse(place))
+    while not server.bot.store.interrupted():
+        assert server.run_until_killed(conversation, Fuse(place))
         place += 1
-    assert server.savings() == before
-    server.run(lambda bot: recover(bot, Event()))
-    assert server.run(lambda bot: bot.store.interrupted()) == ()
-    assert server.savings() == before + 100
-    assert (
-        server.run(lambda bot: history(bot, conversation))[-1][1]
-        == server.run(lambda bot: agree(bot, conversation))[0]
-    )
-
-
-class NeverThere:
-    def execute(self, task: str, slots: Mapping[str, str], idempotency_key: str) -> ActionResult:
-        raise BackendError("out of reach")
+    assert "is unfinished" in check(server.engine)[0]
+    assert server.savings == before
+    recover(server.bot, Event())
+    assert server.bot.store.interrupted() == ()
+    assert server.savings == before + 100
+    assert server.history(conversation)[-1] == ("bot", agree(server.bot, conversation))

@@ -22,6 +22,11 @@ UNIQUE_POSITION = "uq_executions_conversation_id_turn_position"
 
 def upgrade() -> None:
     op.add_column("conversations", sa.Column("version", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("conversations", sa.Column("last_seq", sa.Integer(), nullable=False, server_default="0"))
+    op.execute(
+        "UPDATE conversations SET last_seq = "
+        "(SELECT COALESCE(MAX(seq), 0) FROM messages WHERE conversation_id = conversations.id)"
+    )
     op.add_column("turns", sa.Column("reply_seq", sa.Integer()))
     op.execute("UPDATE turns SET reply_seq = message_seq + 1")
     with op.batch_alter_table("turns") as turns:
@@ -81,3 +86,4 @@ def downgrade() -> None:
         turns.create_check_constraint(op.f("ck_turns_last_seq"), "last_seq >= message_seq")
     with op.batch_alter_table("conversations") as conversations:
         conversations.drop_column("version")
+        conversations.drop_column("last_seq")
