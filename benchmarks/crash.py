@@ -68,6 +68,8 @@ class Client(threading.Thread):
         self.random = random.Random(seed)
         self.done = Acknowledged()
         self.repeats = 0
+        self.statuses: list[tuple[float, int]] = []
+        """When each request was answered, and how; 0 where the connection broke."""
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -110,11 +112,12 @@ class Client(threading.Thread):
         """The answer; None where none came, and the message may have been taken or not."""
         try:
             response = self.http.post(path, json=body)
+            self.statuses.append((time.monotonic(), response.status_code))
             if response.status_code != 503:
                 response.raise_for_status()
                 return response.json()
         except httpx.TransportError:
-            pass
+            self.statuses.append((time.monotonic(), 0))
         self.repeats += 1
         time.sleep(REPEAT_SECONDS)
         return None
@@ -125,12 +128,12 @@ def crash(url: str, kills: int, clients: int, seed: int) -> dict[str, Any]:
     chance = random.Random(seed)
     bank = open_engine(business_database(url, "banking"))
     open_backend(business_database(url, "banking")).close()
-    before = _balances(bank)
+    before = balances(bank)
     stop, lives = threading.Event(), []
     with running_plain_servers(url) as servers:
         crowd = [
             Client(servers.urls[0], person, seed + number, stop)
-            for number, person in enumerate(_people(bank, clients))
+            for number, person in enumerate(people(bank, clients))
         ]
         start = time.perf_counter()
         for number in range(kills + 1):
@@ -148,7 +151,7 @@ def crash(url: str, kills: int, clients: int, seed: int) -> dict[str, Any]:
             client.join()
         seconds = time.perf_counter() - start
     problems = [f"{client.name}: {client.failure}" for client in crowd if client.failure]
-    problems += _compare(url, bank, crowd, before)
+    problems += compare(url, bank, crowd, before)
     bank.dispose()
     return {
         "kills": kills,
@@ -161,7 +164,7 @@ def crash(url: str, kills: int, clients: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _people(bank: Engine, count: int) -> list[Person]:
+def people(bank: Engine, count: int) -> list[Person]:
     """Customers with money, and with a second account of their own to send it to."""
     people = []
     with Session(bank) as session:
@@ -175,13 +178,13 @@ def _people(bank: Engine, count: int) -> list[Person]:
     return people[:count]
 
 
-def _balances(bank: Engine) -> dict[str, int]:
+def balances(bank: Engine) -> dict[str, int]:
     with Session(bank) as session:
         rows = session.execute(select(Account.number, Account.balance_cents))
         return {number: cents for number, cents in rows}  # noqa: C416 (rows are no pairs to mypy)
 
 
-def _compare(url: str, bank: Engine, crowd: list[Client], before: Mapping[str, int]) -> list[str]:
+def compare(url: str, bank: Engine, crowd: list[Client], before: Mapping[str, int]) -> list[str]:
     """What does not agree between the clients, the conversations and the bank."""
     engine = open_database(url)
     problems = check(engine)
@@ -231,7 +234,7 @@ def _compare(url: str, bank: Engine, crowd: list[Client], before: Mapping[str, i
     for client in crowd:
         moved[client.person.source] -= sum(client.done.transfers)
         moved[client.person.target] += sum(client.done.transfers)
-    after = _balances(bank)
+    after = balances(bank)
     problems += [
         f"account {number} holds {after[number]} cents, not {moved[number]}"
         for number in after

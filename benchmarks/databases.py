@@ -29,7 +29,7 @@ def fresh_databases(kind: Kind, count: int) -> Iterator[list[str]]:
                     connection.execute(f"CREATE DATABASE chatbot_{number}")
             urls = [server.get_uri(f"chatbot_{number}") for number in range(count)]
         for url in urls:
-            _migrate(url)
+            migrate(url)
         yield urls
 
 
@@ -47,7 +47,7 @@ def running_postgresql() -> Iterator[Any]:
             server.cleanup()
 
 
-def _migrate(url: str) -> None:
+def migrate(url: str) -> None:
     engine = open_database(url)
     upgrade(engine)
     engine.dispose()

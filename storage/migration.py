@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, and_, func, or_, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.schema import SchemaItem
 
-from storage.database import StorageError, transaction
+from storage.database import DAMAGED, StorageError, transaction
 from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -76,6 +76,7 @@ def check(engine: Engine) -> list[str]:
         return (
             _revision_problems(connection)
             or _differences(connection)
+            or _damage(connection)
             or [*_gaps(session), *_miscounted(session), *_dangling(session), *_unfinished(session)]
         )
 
@@ -140,6 +141,13 @@ def _revision_problems(connection: Connection) -> list[str]:
     if revision in {script.revision for script in _scripts().walk_revisions()}:
         return [f"The database is at {revision}, behind this program's {head()}; {upgrade_it}"]
     return [f"The database is at {revision}, ahead of this program's {head()}; install a newer program"]
+
+
+def _damage(connection: Connection) -> list[str]:
+    if connection.dialect.name != "sqlite":
+        return []
+    found = [str(line) for line in connection.execute(text("PRAGMA integrity_check(3)")).scalars()]
+    return [] if found == ["ok"] else [f"The database {DAMAGED} ({'; '.join(found)})"]
 
 
 def _differences(connection: Connection) -> list[str]:

@@ -127,6 +127,7 @@ def test_that_gaps_are_told(engine: Engine, conversation: str) -> None:
         f"Conversation {conversation}: MessageRow.seq has a gap (8 rows, the last is 9)",
         f"Conversation {conversation}: TurnRow.number has a gap (2 rows, the last is 3)",
         f"Conversation {conversation}, turn 3: DecisionRow.step has a gap (1 rows, the last is 2)",
+        f"Conversation {conversation} counts 9 messages and has 8",
     ]
 
 
