@@ -36,7 +36,8 @@ LENGTH = 10
 """Turns of a conversation."""
 EXECUTES = (3, 8)
 """The turns in which the business system is asked."""
-PROCESSES = 2
+PROCESSES = {"sqlite": (1,), "postgresql": (1, 2)}
+"""SQLite has one writer, and is for one server process."""
 WARM_UP = 100
 SETTLE = {
     "sqlite": ("PRAGMA wal_checkpoint(TRUNCATE)",),
@@ -241,7 +242,7 @@ def main() -> None:
     options = arguments.parse_args()
     figures: dict[str, Any] = {"database": options.database}
     with fresh_databases(options.database, 1) as (url,):
-        for processes in (1, PROCESSES):
+        for processes in PROCESSES[options.database]:
             rate, cost = measure_throughput(url, options.seconds, processes)
             figures[f"turns_per_s_{processes}_processes"] = round(rate)
             figures[f"turn_cpu_ms_{processes}_processes"] = round(cost, 2)

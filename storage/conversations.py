@@ -7,12 +7,14 @@ from typing import Literal, cast
 from uuid import uuid4
 
 from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
 from storage.database import StorageError, connection, retry, transaction
+from storage.messages import UnknownConversation, append, read_messages
 from storage.records import Draft, Message
 from storage.state import DialogueState
 from storage.tables import ConversationRow, MessageRow, Status, TurnRow
-from storage.turns import OpenTurn, Turn, UnknownConversation, append, find, messages
+from storage.turns import OpenTurn, Turn
 
 TURN_SECONDS = 15
 """How long a message waits for the one before it in the same conversation."""
@@ -48,16 +50,16 @@ class ConversationStore:
     def history(self, conversation_id: str) -> tuple[Message, ...]:
         def read() -> tuple[Message, ...]:
             with transaction(self._engine) as session:
-                find(session, conversation_id)
-                return messages(session, conversation_id)
+                _find(session, conversation_id)
+                return read_messages(session, conversation_id)
 
         return retry(read)
 
     def status(self, conversation_id: str) -> Status:
-        return cast(Status, retry(lambda: self._find(conversation_id)).status)
+        return cast(Status, retry(lambda: self._read(conversation_id)).status)
 
     def state(self, conversation_id: str) -> DialogueState:
-        return retry(lambda: self._find(conversation_id)).state
+        return retry(lambda: self._read(conversation_id)).state
 
     @contextmanager
     def turn(self, conversation_id: str, client_message_id: str | None) -> Iterator[Turn]:
@@ -97,7 +99,7 @@ class ConversationStore:
 
         def write() -> None:
             with transaction(self._engine, write=True) as session:
-                find(session, conversation_id)
+                _find(session, conversation_id)
                 row = session.get(MessageRow, (conversation_id, seq))
                 if row is None or row.author != "bot":
                     raise UnknownMessage(conversation_id, seq)
@@ -110,9 +112,16 @@ class ConversationStore:
         with transaction(self._engine) as session:
             session.execute(select(ConversationRow.id).limit(1))
 
-    def _find(self, conversation_id: str) -> ConversationRow:
+    def _read(self, conversation_id: str) -> ConversationRow:
         with transaction(self._engine) as session:
-            return find(session, conversation_id)
+            return _find(session, conversation_id)
+
+
+def _find(session: Session, conversation_id: str) -> ConversationRow:
+    row = session.get(ConversationRow, conversation_id)
+    if row is None:
+        raise UnknownConversation(conversation_id)
+    return row
 
 
 __all__ = ["ConversationStore", "Turn", "UnknownConversation", "UnknownMessage"]

@@ -12,14 +12,22 @@ from typing import Any, Protocol, cast
 from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from storage.database import StorageError, TryAgain, connection, transaction
-from storage.records import Author, Decision, Draft, Execution, ExecutionStatus, Message, TurnRecord
-from storage.state import DialogueState
-from storage.tables import ConversationRow, DecisionRow, ExecutionRow, MessageRow, Status, TurnRow
-
-CONVERSATIONS, MESSAGES, TURNS, DECISIONS, EXECUTIONS = (
-    cast(Table, row.__table__) for row in (ConversationRow, MessageRow, TurnRow, DecisionRow, ExecutionRow)
+from storage.database import TryAgain, connection, transaction
+from storage.messages import (
+    CONVERSATIONS,
+    MESSAGES,
+    SAY,
+    UnknownConversation,
+    as_message,
+    bot_message,
+    customer_message,
+    read_messages,
 )
+from storage.records import Decision, Execution, ExecutionStatus, Message, TurnRecord
+from storage.state import DialogueState
+from storage.tables import DecisionRow, ExecutionRow, Status, TurnRow
+
+TURNS, DECISIONS, EXECUTIONS = (cast(Table, row.__table__) for row in (TurnRow, DecisionRow, ExecutionRow))
 LAST, EARLIER = TURNS.alias("last"), TURNS.alias("earlier")
 START = (
     select(
@@ -50,18 +58,7 @@ START = (
     .where(CONVERSATIONS.c.id == bindparam("id"))
 )
 """All that a turn starts from, in one query."""
-SAY = (
-    update(CONVERSATIONS)
-    .where(CONVERSATIONS.c.id == bindparam("conversation"))
-    .values(last_seq=CONVERSATIONS.c.last_seq + bindparam("more"), updated_at=bindparam("now"))
-    .returning(CONVERSATIONS.c.last_seq)
-)
 GO_ON = SAY.where(CONVERSATIONS.c.version == bindparam("seen")).values(version=CONVERSATIONS.c.version + 1)
-
-
-class UnknownConversation(StorageError):
-    def __init__(self, conversation_id: str) -> None:
-        super().__init__(f"There is no conversation {conversation_id!r}; make one first")
 
 
 class Overtaken(TryAgain):
@@ -132,7 +129,9 @@ class OpenTurn:
             self.number = (start.last or 0) + (not unfinished)
             if start.earlier_end is not None:
                 self.number, self._done = start.earlier, True
-                self.answered = messages(session, conversation_id, start.earlier_start, start.earlier_end)
+                self.answered = read_messages(
+                    session, conversation_id, start.earlier_start, start.earlier_end
+                )
             elif unfinished:
                 self._kept = _read(session, conversation_id, self.number)
         self.unfinished = self._kept
@@ -155,7 +154,7 @@ class OpenTurn:
         first = self._kept is None
         with self._writing({}, more=int(first)) as (opened, seq):
             if first:
-                opened.execute(insert(MESSAGES), [self._customer_message(seq, record)])
+                opened.execute(insert(MESSAGES), [customer_message(self._conversation_id, seq, record.text)])
                 opened.execute(insert(TURNS), [self._turn(seq, record)])
             else:
                 self._update_turn(opened, record)
@@ -174,10 +173,10 @@ class OpenTurn:
         with self._writing(about, more=asked + count) as (opened, last):
             first = last - count + 1
             replies = [
-                _bot_message(self._conversation_id, seq, draft)
+                bot_message(self._conversation_id, seq, draft)
                 for seq, draft in enumerate(record.replies, first)
             ]
-            said = [self._customer_message(first - 1, record)] if asked else []
+            said = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
             if said or replies:
                 opened.execute(insert(MESSAGES), [*said, *replies])
             ends = {"reply_seq": first, "last_seq": last}
@@ -187,7 +186,7 @@ class OpenTurn:
                 self._update_turn(opened, record, **ends)
             self._write_steps(opened, record, "unanswered")
         self._done = True
-        return tuple(_as_message(row) for row in replies)
+        return tuple(as_message(row) for row in replies)
 
     @contextmanager
     def _writing(self, about: Mapping[str, Any], more: int) -> Iterator[tuple[Connection, int]]:
@@ -225,9 +224,6 @@ class OpenTurn:
         news = {"state": record.state, "latency_ms": record.latency_ms, **ends}
         opened.execute(update(TURNS).where(mine).values(news))
 
-    def _customer_message(self, seq: int, record: TurnRecord) -> dict[str, Any]:
-        return _message(self._conversation_id, seq, "customer", record.text)
-
     def _write_steps(self, opened: Connection, record: TurnRecord, without_answer: ExecutionStatus) -> None:
         """What is new since the last time, and the answer to the execution that was waited for."""
         turn = {"conversation_id": self._conversation_id, "turn": self.number}
@@ -256,56 +252,6 @@ class OpenTurn:
             opened.execute(update(EXECUTIONS).where(*mine).values(answer))
         if executions[known_executions:]:
             opened.execute(insert(EXECUTIONS), executions[known_executions:])
-
-
-def find(session: Session, conversation_id: str) -> ConversationRow:
-    row = session.get(ConversationRow, conversation_id)
-    if row is None:
-        raise UnknownConversation(conversation_id)
-    return row
-
-
-def append(opened: Connection, conversation_id: str, draft: Draft) -> Message:
-    """A bot message at the end of the conversation."""
-    mine = {"conversation": conversation_id, "more": 1, "now": datetime.now(UTC)}
-    seq = opened.execute(SAY, mine).scalar()
-    if seq is None:
-        raise UnknownConversation(conversation_id)
-    row = _bot_message(conversation_id, seq, draft)
-    opened.execute(insert(MESSAGES), [row])
-    return _as_message(row)
-
-
-def messages(
-    session: Session, conversation_id: str, first: int = 1, last: int | None = None
-) -> tuple[Message, ...]:
-    query = select(MessageRow).where(MessageRow.conversation_id == conversation_id, MessageRow.seq >= first)
-    if last is not None:
-        query = query.where(MessageRow.seq <= last)
-    return tuple(_as_message(vars(row)) for row in session.scalars(query.order_by(MessageRow.seq)))
-
-
-def _bot_message(conversation_id: str, seq: int, draft: Draft) -> dict[str, Any]:
-    row = _message(conversation_id, seq, "bot", draft.text)
-    return row | {"buttons": draft.buttons, "made_by": draft.made_by}
-
-
-def _as_message(row: Mapping[str, Any]) -> Message:
-    names = ("seq", "author", "text", "buttons", "created_at", "rating")
-    return Message(**{name: row[name] for name in names})
-
-
-def _message(conversation_id: str, seq: int, author: Author, text: str) -> dict[str, Any]:
-    return {
-        "conversation_id": conversation_id,
-        "seq": seq,
-        "author": author,
-        "text": text,
-        "buttons": (),
-        "made_by": None,
-        "rating": 0,
-        "created_at": datetime.now(UTC),
-    }
 
 
 def _read(session: Session, conversation_id: str, number: int) -> TurnRecord:

@@ -174,5 +174,5 @@ class StoreMachine(RuleBasedStateMachine):
 def test_that_the_store_and_the_model_hold_the_same(engine: Engine) -> None:
     run_state_machine_as_test(
         lambda: StoreMachine(engine),
-        settings=settings(max_examples=6, stateful_step_count=15, deadline=None, database=None),
+        settings=settings(max_examples=5, stateful_step_count=12, deadline=None, database=None),
     )
