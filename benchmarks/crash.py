@@ -215,13 +215,12 @@ def compare(url: str, bank: Engine, crowd: list[Client], before: Mapping[str, in
             f"{len(acknowledged)} messages were answered, {len(turns)} turns and {asked} are stored"
         )
     with Session(bank) as session:
-        booked = Counter(
-            session.execute(
-                select(Account.number, Transfer.amount_cents).join_from(
-                    Transfer, Account, Transfer.source_id == Account.id
-                )
+        rows = session.execute(
+            select(Account.number, Transfer.amount_cents).join_from(
+                Transfer, Account, Transfer.source_id == Account.id
             )
         )
+        booked = Counter((str(number), int(cents)) for number, cents in rows)
     told = Counter((client.person.source, cents) for client in crowd for cents in client.done.transfers)
     problems += [
         f"transfer {key}: booked {booked[key]} times, reported {told[key]} times"
