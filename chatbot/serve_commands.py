@@ -11,6 +11,9 @@ from chatbot.output import Json, show
 
 Reply = Annotated[str | None, typer.Option(help="How replies are worded: template.")]
 
+SHUTDOWN_SECONDS = 30
+"""For requests to end when the server is to stop. The chat page's open streams never end by themselves."""
+
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
@@ -33,6 +36,7 @@ def serve(
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
 

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, Engine, and_, func, or_, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.schema import SchemaItem
 
-from storage.database import StorageError, transaction
+from storage.database import DAMAGED, StorageError, transaction
 from storage.integrity import half_turns, unguarded, unreadable
-from storage.tables import Base, DecisionRow, ExecutionRow, MessageRow, TurnRow
+from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x63686174
@@ -79,14 +79,18 @@ def check(engine: Engine) -> list[str]:
     """What is wrong with the database, in words; empty when nothing is."""
     with transaction(engine) as session:
         connection = session.connection()
-        return _revision_problems(connection) or _differences(connection) or find_faults(session)
+        return (
+            _revision_problems(connection)
+            or _differences(connection)
+            or _damage(connection)
+            or [*find_faults(session), *_unfinished(session)]
+        )
 
 
 def find_faults(session: Session) -> list[str]:
     """What is wrong with the rows of a database whose tables are in order."""
-    return [
-        fault for search in (_gaps, _dangling, half_turns, unreadable, unguarded) for fault in search(session)
-    ]
+    searches = (_gaps, _miscounted, _dangling, half_turns, unreadable, unguarded)
+    return [fault for search in searches for fault in search(session)]
 
 
 @contextmanager
@@ -154,6 +158,13 @@ def _revision_problems(connection: Connection) -> list[str]:
     return [f"The database is at {revision}, ahead of this program's {head()}; install a newer program"]
 
 
+def _damage(connection: Connection) -> list[str]:
+    if connection.dialect.name != "sqlite":
+        return []
+    found = [str(line) for line in connection.execute(text("PRAGMA integrity_check(3)")).scalars()]
+    return [] if found == ["ok"] else [f"The database {DAMAGED} ({'; '.join(found)})"]
+
+
 def _differences(connection: Connection) -> list[str]:
     context = MigrationContext.configure(connection, opts={"include_name": is_ours})
     found = compare_metadata(context, Base.metadata)
@@ -175,6 +186,24 @@ def _gaps(session: Session) -> Iterator[str]:
         for *place, count, end in session.execute(query.order_by(*within)):
             where = ", turn ".join(str(part) for part in place)
             yield f"Conversation {where}: {column} has a gap ({count} rows, the last is {end})"
+
+
+def _miscounted(session: Session) -> Iterator[str]:
+    count = select(func.count()).where(MessageRow.conversation_id == ConversationRow.id).scalar_subquery()
+    rows = select(ConversationRow.id, ConversationRow.last_seq, count).where(
+        ConversationRow.last_seq != count
+    )
+    for conversation, counted, there in session.execute(rows.order_by(ConversationRow.id)):
+        yield f"Conversation {conversation} counts {counted} messages and has {there}"
+
+
+def _unfinished(session: Session) -> Iterator[str]:
+    rows = select(TurnRow.conversation_id, TurnRow.number).where(TurnRow.last_seq.is_(None))
+    for conversation, turn in session.execute(rows.order_by(TurnRow.conversation_id)):
+        yield (
+            f"Conversation {conversation}, turn {turn} is unfinished: a server is at it, or finishes it "
+            "when it starts"
+        )
 
 
 def _dangling(session: Session) -> Iterator[str]:

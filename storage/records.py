@@ -10,6 +10,8 @@ from storage.masking import mask
 from storage.state import DialogueState
 
 Author = Literal["customer", "bot", "agent"]
+ExecutionStatus = Literal["intended", "answered", "unanswered"]
+"""Written down and perhaps asked for; done or refused; asked for without an answer: it may have been done."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ class Execution:
     idempotency_key: str
     task: str
     slots: Mapping[str, str]
-    outcome: str
-    facts: Mapping[str, str]
+    outcome: str | None = None
+    """None where no answer came."""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class TurnRecord:
-    """Everything about one turn, written in the turn's own transaction."""
+    """Everything about one turn, or about its beginning where it still waits for the business system."""
 
     text: str
     understanding: Understanding
@@ -82,6 +85,6 @@ class TurnRecord:
     executions: tuple[Execution, ...]
     replies: tuple[Draft, ...]
     state: DialogueState
-    """After the turn."""
+    """After the turn, or so far."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Stage → milliseconds."""

@@ -16,10 +16,12 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     MetaData,
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -27,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from nlu.understanding import Understanding
 from storage.database import StorageError
 from storage.encryption import is_sealed, keyring, load_text, open_sealed, store_text
-from storage.records import Author, Button
+from storage.records import Author, Button, ExecutionStatus
 from storage.state import DialogueState
 
 Status = Literal["open", "handed_over", "closed"]
@@ -103,6 +105,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _unique_where(name: str, column: str, condition: str) -> Index:
+    where = text(condition)
+    return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
+
+
 def _one_of(column: str, literal: Any) -> CheckConstraint:
     values = ", ".join(f"'{value}'" for value in get_args(literal))
     return CheckConstraint(f"{column} IN ({values})", name=column)
@@ -135,6 +142,10 @@ class ConversationRow(Base):
     """Which policy chose the last action."""
     visitor: Mapped[str | None]
     """Opaque token of the browser that may go on with this conversation."""
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Counts the writes of turns. Each names the version it read, and writes nothing where it is another."""
+    last_seq: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Messages so far. Who adds some raises it first, and so holds the row: no number is taken twice."""
     created_at: Mapped[datetime] = mapped_column(default=_now)
     updated_at: Mapped[datetime] = mapped_column(default=_now)
 
@@ -166,7 +177,10 @@ class TurnRow(Base):
         ),
         UniqueConstraint("conversation_id", "client_message_id"),
         CheckConstraint("number >= 1", name="number"),
-        CheckConstraint("last_seq >= message_seq", name="last_seq"),
+        CheckConstraint("reply_seq > message_seq", name="reply_seq"),
+        CheckConstraint("last_seq >= reply_seq - 1", name="last_seq"),
+        CheckConstraint("(reply_seq IS NULL) = (last_seq IS NULL)", name="finished"),
+        _unique_where("uq_turns_unfinished", "conversation_id", "last_seq IS NULL"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
@@ -174,12 +188,14 @@ class TurnRow(Base):
     client_message_id: Mapped[str | None]
     message_seq: Mapped[int]
     """The customer's message."""
-    last_seq: Mapped[int]
-    """The last of the bot's replies, which follow the customer's message."""
+    reply_seq: Mapped[int | None]
+    """The first of the bot's replies; null while the turn waits for the business system."""
+    last_seq: Mapped[int | None]
+    """The last of the bot's replies; null likewise."""
     text: Mapped[str] = mapped_column(SealedText)
     understanding: Mapped[Understanding] = mapped_column(Record(Understanding, sealed=True))
     state: Mapped[DialogueState] = mapped_column(Record(DialogueState, sealed=True))
-    """After the turn."""
+    """After the turn, or so far."""
     latency_ms: Mapped[Mapping[str, float]] = mapped_column(Record(Mapping[str, float]))
     created_at: Mapped[datetime] = mapped_column(default=_now, index=True)
     """The index serves retraining from the turns since a day."""
@@ -205,20 +221,27 @@ class DecisionRow(Base):
 
 
 class ExecutionRow(Base):
+    """One call of the business system, written down before it is made."""
+
     __tablename__ = "executions"
     __table_args__ = (
         ForeignKeyConstraint(["conversation_id", "turn"], ["turns.conversation_id", "turns.number"]),
-        UniqueConstraint("conversation_id", "turn", "position"),
+        CheckConstraint("position >= 1", name="position"),
+        _one_of("status", ExecutionStatus),
+        CheckConstraint("(outcome IS NOT NULL) = (status = 'answered')", name="outcome"),
+        _unique_where("uq_executions_answered", "idempotency_key", "status = 'answered'"),
     )
 
-    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
-    conversation_id: Mapped[str]
-    turn: Mapped[int]
-    position: Mapped[int]
+    conversation_id: Mapped[str] = mapped_column(primary_key=True)
+    turn: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """Counts the executions of the turn from 1."""
+    idempotency_key: Mapped[str]
+    """Of a call that had no answer, the next call for the same has the same key."""
     task: Mapped[str]
     slots: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
-    outcome: Mapped[str]
+    status: Mapped[str]
+    outcome: Mapped[str | None]
     facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
     created_at: Mapped[datetime] = mapped_column(default=_now)
 

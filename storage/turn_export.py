@@ -61,7 +61,7 @@ def learning_rows(
                     "replies": [
                         {"seq": row.seq, "made_by": row.made_by, "rating": row.rating}
                         for row in replies.get(turn.conversation_id, ())
-                        if turn.message_seq < row.seq <= turn.last_seq
+                        if turn.reply_seq <= row.seq <= turn.last_seq
                     ],
                     "failures": turn.state.failures,
                     "completed": list(turn.state.completed),

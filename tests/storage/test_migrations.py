@@ -42,9 +42,15 @@ def describe(engine: Engine) -> dict[str, Any]:
         found.get_indexes,
     )
     return {
-        table: [found.get_pk_constraint(table), *(sorted(map(str, part(table))) for part in parts)]
+        table: [found.get_pk_constraint(table), *(sorted(map(_plain, part(table))) for part in parts)]
         for table in Base.metadata.tables
     }
+
+
+def _plain(part: Any) -> str:
+    """Without the addresses of the objects that hold the conditions of partial indexes."""
+    options = {name: str(option) for name, option in part.get("dialect_options", {}).items()}
+    return str({**part, "dialect_options": options})
 
 
 def test_that_an_empty_database_is_not_migrated(database_url: str) -> None:
@@ -107,8 +113,7 @@ def test_that_a_healthy_database_has_no_problems(engine: Engine, conversation: s
 )
 def test_that_tables_changed_by_hand_are_told(engine: Engine, statement: str, problem: str) -> None:
     execute(engine, statement)
-    (found,) = check(engine)
-    assert problem in found
+    assert problem in check(engine)[0]
 
 
 def test_that_gaps_are_told(engine: Engine, conversation: str) -> None:
@@ -124,6 +129,7 @@ def test_that_gaps_are_told(engine: Engine, conversation: str) -> None:
         f"Conversation {conversation}: MessageRow.seq has a gap (8 rows, the last is 9)",
         f"Conversation {conversation}: TurnRow.number has a gap (2 rows, the last is 3)",
         f"Conversation {conversation}, turn 3: DecisionRow.step has a gap (1 rows, the last is 2)",
+        f"Conversation {conversation} counts 9 messages and has 8",
         f"Conversation {conversation}: message 4 of the customer belongs to no turn",
     ]
 
