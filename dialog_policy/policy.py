@@ -47,7 +47,7 @@ class RulePolicy:
 
     version = "rules"
 
-    def __init__(self, pack: Pack, clarify_below: float = 0.45) -> None:
+    def __init__(self, pack: Pack, clarify_below: float = 0.7) -> None:
         self.pack, self.clarify_below = pack, clarify_below
         self.actions = action_set(pack)
 
@@ -72,6 +72,7 @@ class RulePolicy:
             Action("authenticate"),
             Action("execute"),
             Action("confirm"),
+            Action("identify"),
         ]
         wanted += [Action("ask", slot) for slot in (*state.invalid, *state.missing(self.pack))]
         if state.goodbye:

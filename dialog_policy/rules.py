@@ -33,7 +33,7 @@ def action_set(pack: Pack) -> tuple[Action, ...]:
     stands once and `concrete` puts the argument in.
     """
     kinds = ("greet", "answer", "decline", "cancel", "authenticate", "execute", "confirm", "clarify")
-    plain = (*kinds, "rephrase", "offer_more", "handoff", "close")
+    plain = (*kinds, "identify", "rephrase", "offer_more", "handoff", "close")
     return (*(Action(kind) for kind in plain), *(Action("ask", slot) for slot in pack.askable))  # type: ignore[arg-type]
 
 
@@ -88,7 +88,9 @@ def _is_allowed(action: Action, state: DialogueState, pack: Pack) -> bool:
         case "offer_more":
             return free and not state.greeting
         case "close":
-            return free and state.goodbye
+            return free and (state.goodbye or state.offered_more)
+        case "identify":  # once more, in one message: three questions again try the customer's patience
+            return state.authentication_failures > 0 and not state.locked and state.proof_is_open(pack)
         case "ask":
             return _may_ask(action.argument, state, pack)
         case "handoff":
@@ -122,7 +124,7 @@ def _may_ask(slot: str, state: DialogueState, pack: Pack) -> bool:
         return True
     if slot in state.invalid:
         return slot in relevant_slots(state.task, state.customer_id is not None, pack)
-    if slot in missing:
+    if missing:
         return False
     value = state.slots.get(slot)
     doubted = value is not None and value.confidence < DOUBTFUL and value.turn == state.turn

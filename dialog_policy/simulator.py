@@ -129,6 +129,8 @@ class Customer:
         match last.kind:
             case "ask":
                 return self._give(last.argument, state)
+            case "identify":
+                return self._identify(state)
             case "confirm":
                 return self._check(state)
             case "clarify":
@@ -139,7 +141,7 @@ class Customer:
     def _give(self, slot: str, state: DialogueState) -> Understanding:
         item = self._item(state)
         if item is None:
-            return self._wish(instead=True) if self._wants_more() else self.ear.hear(["cancel"], {}, "cancel")
+            return self._protest()
         if self.questions and self.rng.random() < 0.4:
             return self.ear.hear([self.questions[0].name], {})
         if self.rng.random() < self.kind.change_of_mind / 3:
@@ -151,6 +153,16 @@ class Customer:
         self.told |= values.keys()
         alone = len(values) == 1
         return self.ear.hear(["inform"], values, next(iter(values.values())) if alone else UNSAID)
+
+    def _identify(self, state: DialogueState) -> Understanding:
+        """All credentials in one message."""
+        if self._item(state) is None:
+            return self._protest()
+        return self.ear.hear(["inform"], self.credentials)
+
+    def _protest(self) -> Understanding:
+        """The bot wants details for what nobody asked for."""
+        return self._wish(instead=True) if self._wants_more() else self.ear.hear(["cancel"], {}, "cancel")
 
     def _answer_for(self, slot: str, item: Item) -> dict[str, str]:
         """The asked value, and perhaps others that the customer thinks are needed."""

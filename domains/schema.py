@@ -35,6 +35,7 @@ FIXED_REPLIES = (
     "greet",
     "close",
     "handoff",
+    "identify",
     "offer_help",
     "offer_more",
     "rephrase",

@@ -11,6 +11,7 @@ ActionKind = Literal[
     "authenticate",
     "execute",
     "ask",
+    "identify",
     "confirm",
     "clarify",
     "rephrase",

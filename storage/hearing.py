@@ -36,7 +36,6 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
         cancelled=False,
         goodbye=False,
         wants_person=False,
-        offered_more=False,
         asked=None,
         closed=False,
         recent=(heard.text, *state.recent)[:CONTEXT_MESSAGES],

@@ -67,6 +67,7 @@ class DialogueState:
     upset: int = 0
     """Insults so far."""
     offered_more: bool = False
+    """The last thing the bot asked is whether there is anything else."""
     results: tuple[Result, ...] = ()
     """What was executed since the last message."""
     completed: tuple[str, ...] = ()
@@ -104,6 +105,10 @@ class DialogueState:
                 missing.append(options[0])
         return tuple(missing)
 
+    def proof_is_open(self, pack: Pack) -> bool:
+        """Whether nothing of the authentication is known, as after a check that failed."""
+        return len(self.missing_proof(pack)) == len(pack.domain.authentication.slots) > 1
+
     def needs_authentication(self, pack: Pack) -> bool:
         if self.task is None or self.customer_id is not None:
             return False
@@ -126,7 +131,8 @@ def from_json(data: Mapping[str, Any]) -> DialogueState:
 
 def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
     """The state after the bot's action; results of executions go through `record`."""
-    state = replace(state, step=state.step + 1, last_action=str(action))
+    offered_more = action.kind == "offer_more" or (state.offered_more and not action.waits)
+    state = replace(state, step=state.step + 1, last_action=str(action), offered_more=offered_more)
     match action.kind:
         case "greet":
             return replace(state, greeted=True, greeting=False)
@@ -140,13 +146,13 @@ def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
             counts = {**state.ask_counts, action.argument: state.ask_counts.get(action.argument, 0) + 1}
             slots = {name: value for name, value in state.slots.items() if name != action.argument}
             return replace(state, asked=action.argument, ask_counts=counts, slots=slots)
+        case "identify":
+            return replace(state, asked=state.missing_proof(pack)[0])
         case "confirm":
             return replace(state, confirmation="asked")
         case "clarify":
             # A customer who just goes on with the details meant the likelier one: see _take_values.
             return replace(state, clarifying=state.alternatives, dropped=state.task, task=None, question=None)
-        case "offer_more":
-            return replace(state, offered_more=True)
         case "handoff":
             return replace(state, handed_over=True)
         case "close":

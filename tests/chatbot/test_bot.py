@@ -235,7 +235,8 @@ def test_that_wrong_details_lock_after_three_attempts_and_call_a_person(
 ) -> None:
     say("what is my balance?")
     wrong = "Dana Whitfield, 1111, card 6467"
-    assert "2,450" not in say(wrong, wrong, wrong)
+    assert "in one message" in say(wrong).lower()
+    assert "2,450" not in say(wrong, wrong)
     assert bot.store.status(say.conversation) == "handed_over"
     assert len(bank.keys) == 3
     assert len({key for _, key in bank.keys}) == 3, "each attempt is one of its own"

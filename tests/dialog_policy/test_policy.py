@@ -45,6 +45,10 @@ def test_that_the_rules_serve_nearly_everybody_whom_they_understand(make_env: Ma
         (DialogueState(turn=1, question="age_limit"), "answer"),
         (DialogueState(turn=1, out_of_scope=0.8), "decline"),
         (DialogueState(turn=1, task="check_balance", task_confidence=0.9), "ask(name)"),
+        (
+            DialogueState(turn=1, task="check_balance", task_confidence=0.9, authentication_failures=1),
+            "identify",
+        ),
         (DialogueState(turn=1, task="get_routing_number", task_confidence=0.9), "execute"),
         (DialogueState(turn=1, task="check_balance", customer_id="1", task_confidence=0.9), "execute"),
         (DialogueState(turn=1, task="open_account", customer_id="1"), "ask(account_type)"),

@@ -30,6 +30,8 @@ def random_state(pack: Pack, rng: random.Random) -> DialogueState:
         confirmation=rng.choice(["none", "asked", "given"]),
         customer_id=rng.choice([None, "1"]),
         locked=rng.random() < 0.2,
+        offered_more=rng.random() < 0.2,
+        authentication_failures=rng.randint(0, 2),
         failures=rng.randint(0, 3),
         top_probability=rng.random(),
         out_of_scope=rng.random(),
@@ -135,6 +137,15 @@ def test_that_the_bot_asks_only_for_what_is_missing_faulty_or_doubtful(
             assert slot in state.missing(pack) or slot in state.invalid or doubtful
 
 
+def test_that_the_whole_proof_is_asked_for_at_once_only_after_a_check_that_failed(pack: Pack) -> None:
+    first_try = DialogueState(turn=1, task="check_balance", task_confidence=1.0)
+    failed = replace(first_try, authentication_failures=1)
+    begun_again = replace(failed, slots={"name": SlotValue("Dana Whitfield", 1.0, 2)})
+    locked = replace(failed, locked=True)
+    may = [Action("identify") in permitted(state, pack) for state in (first_try, failed, begun_again, locked)]
+    assert may == [False, True, False, False]
+
+
 def test_that_social_actions_are_allowed_where_they_make_sense(
     pack: Pack, states: list[DialogueState]
 ) -> None:
@@ -148,7 +159,7 @@ def test_that_social_actions_are_allowed_where_they_make_sense(
         assert (Action("answer") in can) == (state.question is not None)
         assert (Action("cancel") in can) == state.cancelled
         if Action("close") in can:
-            assert state.goodbye
+            assert state.goodbye or state.offered_more
             assert state.task is None
             assert state.question is None
         if Action("clarify") in can:

@@ -101,6 +101,13 @@ def test_that_an_asked_value_is_given(customer: MakeCustomer) -> None:
     assert [(e.slot, e.value) for e in heard.entities] == [("ssn", made.credentials["ssn"])]
 
 
+def test_that_the_whole_proof_is_given_where_it_is_asked_for_at_once(customer: MakeCustomer) -> None:
+    made = customer(1, volunteers=0)
+    heard = made.answer([Action("identify")], DialogueState(turn=1, task=made.tasks[0].name))
+    assert heard is not None
+    assert {e.slot: e.value for e in heard.entities} == made.credentials
+
+
 def test_that_credentials_are_checked_against_what_the_customer_knows(customer: MakeCustomer) -> None:
     made = customer(2)
     assert made.execute("verify_identity", made.credentials).facts == {"customer_id": "1"}
