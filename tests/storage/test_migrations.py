@@ -150,7 +150,7 @@ def test_that_half_turns_are_told(engine: Engine, conversation: str) -> None:
         "UPDATE messages SET author = 'agent' WHERE seq = 1",
     )
     torn = "the customer's message or the reply is missing"
-    assert sorted(check(engine)) == [f"Conversation {conversation}, turn {turn}: {torn}" for turn in (1, 3)]
+    assert {f"Conversation {conversation}, turn {turn}: {torn}" for turn in (1, 3)} <= {*check(engine)}
 
 
 def test_that_rows_survive_the_way_down_to_each_revision_and_up_again(
