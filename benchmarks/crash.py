@@ -11,10 +11,11 @@ import argparse
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,12 @@ from storage.database import open_database, transaction
 from storage.migration import check
 from storage.tables import ExecutionRow, MessageRow, TurnRow
 
-SHORTEST_LIFE, LONGEST_LIFE = 0.0, 0.6
-"""Seconds between a server's first answer and its death."""
+LONGEST_LIFE = 20
+"""Answers that a server may give before it is killed; how many exactly is chance."""
+LAST_BREATH = 0.05
+"""Seconds within which it is killed after the last of them."""
+PATIENCE = 5
+"""Seconds that it lives at most."""
 REPEAT_SECONDS = 0.2
 IMPATIENCE = 0.05
 """How often a client that got no answer asks something else before it repeats its message."""
@@ -96,7 +101,7 @@ class Client(threading.Thread):
         message_id = f"{self.random.getrandbits(64):x}"
         path = f"/v1/conversations/{conversation}/messages"
         while (answer := self._try(path, {"text": text, "client_message_id": message_id})) is None:
-            if self.random.random() < IMPATIENCE:
+            if expected and self.random.random() < IMPATIENCE:
                 self._say(conversation, "are you there?")
         self.done.answers[conversation, message_id] = answer["messages"]
         words = " ".join(message["text"] for message in answer["messages"])
@@ -129,7 +134,7 @@ def crash(url: str, kills: int, clients: int, seed: int) -> dict[str, Any]:
     bank = open_engine(business_database(url, "banking"))
     open_backend(business_database(url, "banking")).close()
     before = balances(bank)
-    stop, lives = threading.Event(), []
+    stop = threading.Event()
     with running_plain_servers(url) as servers:
         crowd = [
             Client(servers.urls[0], person, seed + number, stop)
@@ -143,9 +148,9 @@ def crash(url: str, kills: int, clients: int, seed: int) -> dict[str, Any]:
                 for client in crowd:
                     client.start()
             if number < kills:
-                lives.append(chance.uniform(SHORTEST_LIFE, LONGEST_LIFE))
-                time.sleep(lives[-1])
+                _let_live(crowd, chance)
                 os.kill(pid, signal.SIGKILL)
+                print(f"kill {number + 1} of {kills}", end="\r", file=sys.stderr)
         stop.set()
         for client in crowd:
             client.join()
@@ -162,6 +167,15 @@ def crash(url: str, kills: int, clients: int, seed: int) -> dict[str, Any]:
         "transfers": sum(len(client.done.transfers) for client in crowd),
         "problems": problems,
     }
+
+
+def _let_live(crowd: Sequence[Client], chance: random.Random) -> None:
+    """Until a number of answers drawn by chance was given, and a moment more."""
+    enough = sum(len(client.done.answers) for client in crowd) + chance.randint(0, LONGEST_LIFE)
+    deadline = time.monotonic() + PATIENCE
+    while sum(len(client.done.answers) for client in crowd) < enough and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(chance.uniform(0, LAST_BREATH))
 
 
 def people(bank: Engine, count: int) -> list[Person]:
@@ -184,7 +198,7 @@ def balances(bank: Engine) -> dict[str, int]:
         return {number: cents for number, cents in rows}  # noqa: C416 (rows are no pairs to mypy)
 
 
-def compare(url: str, bank: Engine, crowd: list[Client], before: Mapping[str, int]) -> list[str]:
+def compare(url: str, bank: Engine, crowd: Sequence[Client], before: Mapping[str, int]) -> list[str]:
     """What does not agree between the clients, the conversations and the bank."""
     engine = open_database(url)
     problems = check(engine)

@@ -7,6 +7,7 @@ process id.
 """
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -19,10 +20,12 @@ from typing import IO
 
 import httpx
 import uvicorn
+from fastapi.testclient import TestClient
 
 from benchmarks.plain_bot import PACK, build_plain_bot
 from chatbot.api import create_api
-from domains.schema import load_pack
+from domains.schema import Pack, load_pack
+from storage.migration import upgrade
 
 
 def main() -> None:
@@ -32,6 +35,7 @@ def main() -> None:
     arguments.add_argument("--processes", type=int, default=1)
     options = arguments.parse_args()
     pack = load_pack(PACK)
+    _warm_up(pack)
     ports: dict[int, int] = {}
 
     def start(port: int) -> None:
@@ -58,6 +62,18 @@ def main() -> None:
     while True:
         child, _ = os.wait()
         start(ports.pop(child))
+
+
+def _warm_up(pack: Pack) -> None:
+    """Load and prepare all that a server needs for its first answer."""
+    bot = build_plain_bot("sqlite://", pack=pack)
+    upgrade(bot.store.engine)
+    app = create_api(bot)
+    uvicorn.Config(app).load()
+    with TestClient(app) as client:
+        conversation = client.post("/v1/conversations").json()["id"]
+        client.post(f"/v1/conversations/{conversation}/messages", json={"text": "hello"}).raise_for_status()
+    gc.freeze()
 
 
 class PlainServers:

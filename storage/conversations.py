@@ -30,7 +30,7 @@ class ConversationStore:
     """Safe to use from several threads, processes and machines, after storage.migration.upgrade."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._queues = tuple(threading.Lock() for _ in range(QUEUES))
 
     def create(self, pack: str, visitor: str | None = None, opening: Draft | None = None) -> str:
@@ -38,7 +38,7 @@ class ConversationStore:
 
         def write() -> str:
             row = ConversationRow(id=uuid4().hex, pack=pack, visitor=visitor, state=DialogueState())
-            with transaction(self._engine, write=True) as session:
+            with transaction(self.engine, write=True) as session:
                 session.add(row)
                 session.flush()
                 if opening is not None:
@@ -49,7 +49,7 @@ class ConversationStore:
 
     def history(self, conversation_id: str) -> tuple[Message, ...]:
         def read() -> tuple[Message, ...]:
-            with transaction(self._engine) as session:
+            with transaction(self.engine) as session:
                 _find(session, conversation_id)
                 return read_messages(session, conversation_id)
 
@@ -75,7 +75,7 @@ class ConversationStore:
                 f"{TURN_SECONDS} s; try again"
             )
         try:
-            yield OpenTurn(self._engine, conversation_id, client_message_id)
+            yield OpenTurn(self.engine, conversation_id, client_message_id)
         finally:
             queue.release()
 
@@ -84,21 +84,21 @@ class ConversationStore:
         unfinished = select(TurnRow.conversation_id).where(TurnRow.last_seq.is_(None))
 
         def read() -> tuple[str, ...]:
-            with transaction(self._engine) as session:
+            with transaction(self.engine) as session:
                 return tuple(session.scalars(unfinished.order_by(TurnRow.conversation_id)))
 
         return retry(read)
 
     def say(self, conversation_id: str, draft: Draft) -> Message:
         """A bot message outside of a turn. Not begun anew by itself: it might then stand there twice."""
-        with connection(self._engine, write=True) as opened:
+        with connection(self.engine, write=True) as opened:
             return append(opened, conversation_id, draft)
 
     def rate(self, conversation_id: str, seq: int, rating: Literal[-1, 0, 1]) -> None:
         """The customer's thumbs on a bot message; the last one counts."""
 
         def write() -> None:
-            with transaction(self._engine, write=True) as session:
+            with transaction(self.engine, write=True) as session:
                 _find(session, conversation_id)
                 row = session.get(MessageRow, (conversation_id, seq))
                 if row is None or row.author != "bot":
@@ -109,11 +109,11 @@ class ConversationStore:
 
     def ping(self) -> None:
         """Raises StorageError where the database is out of reach or not migrated."""
-        with transaction(self._engine) as session:
+        with transaction(self.engine) as session:
             session.execute(select(ConversationRow.id).limit(1))
 
     def _read(self, conversation_id: str) -> ConversationRow:
-        with transaction(self._engine) as session:
+        with transaction(self.engine) as session:
             return _find(session, conversation_id)
 
 

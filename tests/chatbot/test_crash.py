@@ -70,7 +70,7 @@ class Server:
         self.url, self.pack = url, pack
         self.bank = open_backend(business_database(url, "banking"))
         self.bot = build_plain_bot(url, self.bank, pack)
-        self.engine: Engine = self.bot.store._engine
+        self.engine: Engine = self.bot.store.engine
 
     def disconnect(self) -> None:
         self.engine.dispose()
