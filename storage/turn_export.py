@@ -56,7 +56,8 @@ def learning_rows(
                     **_understanding(turn.understanding, texts),
                     "decisions": [_decision(row) for row in decisions.get(place, ())],
                     "executions": [
-                        {"task": row.task, "outcome": row.outcome} for row in executions.get(place, ())
+                        {"task": row.task, "status": row.status, "outcome": row.outcome}
+                        for row in executions.get(place, ())
                     ],
                     "replies": [
                         {"seq": row.seq, "made_by": row.made_by, "rating": row.rating}
@@ -168,7 +169,7 @@ def write_parquet(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
                 probability=real,
                 policy_version=text,
             ),
-            "executions": table(task=text, outcome=text),
+            "executions": table(task=text, status=text, outcome=text),
             "replies": table(seq=whole, made_by=text, rating=whole),
             "failures": whole,
             "completed": pa.list_(text),

@@ -208,3 +208,12 @@ def test_that_a_backup_overwrites_no_file_and_leaves_no_half_one(engine: Engine,
     with pytest.raises(StorageError, match="nothing to back up"):
         write_backup(engine, file.with_name("empty"), "ann")
     assert [path.name for path in file.parent.iterdir() if "part" in path.name] == []
+
+
+def test_that_a_turn_in_flight_is_restored_as_it_was(engine: Engine, empty: Engine, file: Path) -> None:
+    conversation = hold(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE turns SET last_seq = NULL, reply_seq = NULL"))
+    write_backup(engine, file, "ann")
+    restore_backup(empty, file, "ann")
+    assert ConversationStore(empty).interrupted() == (conversation,)

@@ -15,6 +15,7 @@ from storage.erasure import erase, purge
 from storage.migration import check, upgrade
 from storage.person import Person, UnknownPerson, copy_data
 from storage.tables import Base, ConversationRow
+from storage.turn_export import learning_rows
 from storage.vault import pseudonyms
 from tests.storage.test_conversations import a_record
 
@@ -174,3 +175,16 @@ def test_that_nothing_of_an_erased_text_stays_in_the_files(tmp_path: Path) -> No
     erase(engine, Person("conversation", conversation), "ann")
     assert b"Whippoorwill" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
     engine.dispose()
+
+
+def test_that_a_turn_in_flight_is_neither_erased_nor_purged(engine: Engine) -> None:
+    """What it asked of the business system must be settled first."""
+    conversation = hold(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE turns SET last_seq = NULL, reply_seq = NULL"))
+    with pytest.raises(StorageError, match="waits for the business system"):
+        erase(engine, CUSTOMER, "ann")
+    grow_old(engine, conversation, 31)
+    assert purge(engine, "banking", 30, "ann") == 0
+    assert rows_about(engine, conversation) > 0
+    assert list(learning_rows(engine)) == []

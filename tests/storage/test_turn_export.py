@@ -70,7 +70,7 @@ def test_that_a_turn_is_exported_with_all_that_learning_needs(
             {"step": step, **vars(decision)} | {"observation": [0.1, 1.0, -2.5], "mask": [True, False]}
             for step, decision in enumerate(record.decisions, 1)
         ],
-        "executions": [{"task": "check_balance", "outcome": "done"}],
+        "executions": [{"task": "check_balance", "status": "answered", "outcome": "done"}],
         "replies": [
             {"seq": 2, "made_by": "template", "rating": 0},
             {"seq": 3, "made_by": "moe", "rating": -1},
