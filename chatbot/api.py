@@ -1,9 +1,12 @@
 """The HTTP interface: conversations, messages, ratings, and whether the service is up."""
 
+import asyncio
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -17,6 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as AsgiMessage
 
 from chatbot.bot import BadMessage, Chatbot
+from chatbot.gate import Closing
+from chatbot.recovery import recover
+from chatbot.workers import Overloaded, Workers
 from storage.conversations import UnknownConversation, UnknownMessage
 from storage.database import StorageError
 from storage.records import Author, Message
@@ -134,39 +140,51 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 
 
 def create_api(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:
-    """The API of `bot`. Handlers are plain functions, run in threads: the bot is bound by the CPU."""
+    """The API of `bot`. What it does runs in `workers`; interrupted turns are finished from its start on."""
     business = bot.pack.domain.business
+    workers = Workers()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stop = threading.Event()
+        threading.Thread(target=recover, args=(bot, stop), name="recovery", daemon=True).start()
+        yield
+        stop.set()
+        await asyncio.to_thread(bot.close)
+        workers.close()
+
     app = FastAPI(
         title=f"{business} chatbot",
         summary=f"Conversations with {bot.pack.domain.assistant}, the virtual assistant of {business}.",
         version="1",
         redoc_url=None,
+        lifespan=lifespan,
     )
     app.add_middleware(BodyLimit, limit=body_limit)
     _answer_errors(app)
-    _add_conversations(app, bot)
-    _add_health(app, bot)
+    _add_conversations(app, bot, workers)
+    _add_health(app, bot, workers)
     return app
 
 
-def _add_conversations(app: FastAPI, bot: Chatbot) -> None:
+def _add_conversations(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
     @app.post(
         "/v1/conversations", status_code=201, responses=_problems(503), response_model_exclude_none=True
     )
-    def start_conversation() -> StartedBody:
+    async def start_conversation() -> StartedBody:
         """Start a conversation; the answer holds the greeting."""
-        conversation_id = bot.start()
-        return StartedBody(id=conversation_id, messages=_bodies(bot.store.history(conversation_id)))
+        conversation_id = await workers.run(bot.start)
+        history = await workers.run(bot.store.history, conversation_id)
+        return StartedBody(id=conversation_id, messages=_bodies(history))
 
     @app.get(
         "/v1/conversations/{conversation_id}", responses=_problems(404, 503), response_model_exclude_none=True
     )
-    def read_conversation(conversation_id: ConversationId) -> ConversationBody:
+    async def read_conversation(conversation_id: ConversationId) -> ConversationBody:
         """The whole history of a conversation."""
-        history = bot.store.history(conversation_id)
-        return ConversationBody(
-            id=conversation_id, status=bot.store.status(conversation_id), messages=_bodies(history)
-        )
+        history = await workers.run(bot.store.history, conversation_id)
+        status = await workers.run(bot.store.status, conversation_id)
+        return ConversationBody(id=conversation_id, status=status, messages=_bodies(history))
 
     @app.post(
         "/v1/conversations/{conversation_id}/messages",
@@ -174,11 +192,13 @@ def _add_conversations(app: FastAPI, bot: Chatbot) -> None:
         response_model_exclude_none=True,
         responses=_problems(404, 413, 422, 503) | EVENT_STREAM,
     )
-    def send_message(
+    async def send_message(
         conversation_id: ConversationId, message: MessageRequest, accept: Annotated[str, Header()] = ""
     ) -> MessagesBody | StreamingResponse:
         """Send a customer's message and get the bot's; streamed where `Accept` is text/event-stream."""
-        replies = _bodies(bot.reply(conversation_id, message.text, message.client_message_id))
+        replies = _bodies(
+            await workers.run(bot.reply, conversation_id, message.text, message.client_message_id)
+        )
         if "text/event-stream" not in accept:
             return MessagesBody(messages=replies)
         return StreamingResponse(
@@ -190,25 +210,25 @@ def _add_conversations(app: FastAPI, bot: Chatbot) -> None:
         status_code=204,
         responses=_problems(404, 422, 503),
     )
-    def rate_message(
+    async def rate_message(
         conversation_id: ConversationId, seq: Annotated[int, Path(ge=1, le=2**31 - 1)], rating: RatingRequest
     ) -> None:
         """Rate one of the bot's messages: 1 up, -1 down, 0 takes the rating back."""
-        bot.store.rate(conversation_id, seq, rating.rating)
+        await workers.run(bot.store.rate, conversation_id, seq, rating.rating)
 
 
-def _add_health(app: FastAPI, bot: Chatbot) -> None:
+def _add_health(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
     @app.get("/healthz", tags=["health"])
-    def report_health() -> dict[str, str]:
+    async def report_health() -> dict[str, str]:
         """The process lives."""
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["health"], response_model=dict[str, str], responses=_problems(503))
-    def report_readiness() -> dict[str, str] | Response:
+    async def report_readiness() -> dict[str, str] | Response:
         """The database answers, so that conversations can be served."""
         try:
-            bot.store.ping()
-        except StorageError as error:
+            await workers.run(bot.store.ping)
+        except (StorageError, Overloaded) as error:
             return problem(503, str(error), {"Retry-After": RETRY_AFTER})
         return {"status": "ready"}
 
@@ -239,6 +259,12 @@ def _answer_errors(app: FastAPI) -> None:
         logger.error("%s %s: %s", request.method, request.url.path, error)
         return problem(503, "The database does not answer. Please try again.", {"Retry-After": RETRY_AFTER})
 
+    @app.exception_handler(Overloaded)
+    @app.exception_handler(Closing)
+    def answer_not_now(request: Request, error: Exception) -> Response:
+        logger.warning("%s %s: %s", request.method, request.url.path, error)
+        return problem(503, f"{error} Please try again.", {"Retry-After": RETRY_AFTER})
+
     @app.exception_handler(Exception)
     def answer_unexpected(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -255,7 +281,7 @@ def _bodies(messages: Sequence[Message]) -> list[MessageBody]:
         MessageBody(
             seq=message.seq,
             author=message.author,
-            text=message.text,
+            text=message.shown,
             buttons=[ButtonBody(label=button.label, text=button.text) for button in message.buttons] or None,
             rating=message.rating or None,
         )

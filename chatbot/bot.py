@@ -1,40 +1,36 @@
 """The way of one message through the bot. Start reading here."""
 
-import hashlib
+import logging
 import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
+from chatbot.gate import Gate
+from chatbot.plan import Plan
 from chatbot.reply import TemplateReply
-from dialog_policy.features import FEATURE_VERSION
 from dialog_policy.policy import Policy
 from dialog_policy.rules import concrete
 from domains.backend import CUSTOMER_ID, Backend, BackendError
 from domains.schema import Pack
 from nlu.parser import Parser
 from storage.actions import Action
-from storage.conversations import ConversationStore
+from storage.conversations import ConversationStore, Turn
+from storage.database import StorageError, retry
 from storage.hearing import hear
-from storage.records import Decision, Draft, Execution, Message, TurnRecord
-from storage.state import DialogueState, act, proof_slots, record
+from storage.records import Draft, Message
+from storage.state import proof_slots
 
 LONGEST_MESSAGE = 4000
+LAST_TURNS_SECONDS = 30
+"""How long a server that stops waits for the turns that have begun."""
+
+logger = logging.getLogger(__name__)
 
 
 class BadMessage(ValueError):
     """A message that is not taken; the reason is fit for the customer."""
-
-
-@dataclass
-class Plan:
-    """What the bot does in one turn."""
-
-    state: DialogueState
-    actions: list[Action] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
-    executions: list[Execution] = field(default_factory=list)
 
 
 class Chatbot:
@@ -49,84 +45,104 @@ class Chatbot:
     ) -> None:
         self.pack, self.parser, self.policy = pack, parser, policy
         self.backend, self.writer, self.store = backend, writer, store
+        self.gate = Gate()
 
     def start(self, visitor: str | None = None) -> str:
         """Open a conversation with a greeting; returns its id."""
-        conversation_id = self.store.create(self.pack.name, visitor)
-        self.store.say(conversation_id, self.writer.opening())
-        return conversation_id
+        return self.store.create(self.pack.name, visitor, self.writer.opening())
 
     def reply(
         self, conversation_id: str, text: str, client_message_id: str | None = None
     ) -> tuple[Message, ...]:
-        """Answer a message; everything about the turn is committed at once, or not at all.
+        """Answer a message. What is returned is committed, and nothing of it can happen twice.
 
         The same client_message_id gives the same answer again and acts once. Raises BadMessage,
         UnknownConversation, StorageError.
         """
         text = clean(text)
-        watch = Stopwatch()
-        with self.store.turn(conversation_id, client_message_id) as turn:
-            if turn.answered is not None:
-                return turn.answered
-            with watch.stage("understand"):
-                heard = self.parser.parse(text, turn.state.recent, turn.state.asked)
-            state = hear(turn.state, heard, self.pack)
-            with watch.stage("decide"):
-                plan = Plan(state) if state.handed_over else self._decide(conversation_id, state)
-            with watch.stage("word"):
-                draft = self._word(plan, turn.number)
-            done = TurnRecord(
-                text=text,
-                understanding=heard,
-                decisions=tuple(plan.decisions),
-                executions=tuple(plan.executions),
-                replies=(draft,),
-                state=plan.state,
-                latency_ms=watch.milliseconds,
-            )
-            return turn.finish(done)
+        message_id = client_message_id or uuid4().hex  # by which a message begun anew knows what it did
+        with self.gate.passing():
+            return retry(lambda: self._reply(conversation_id, text, message_id))
 
-    def _decide(self, conversation_id: str, state: DialogueState) -> Plan:
-        """Let the policy act until it waits for the customer."""
-        plan = Plan(state)
-        while not plan.actions or not plan.actions[-1].waits:
+    def recover(self, conversation_id: str) -> None:
+        """Finish the turn that a crash interrupted, if there is one. Raises BackendError, StorageError."""
+        with self.gate.passing(), self.store.turn(conversation_id, None) as turn:
+            if turn.unfinished is not None:
+                self._complete(turn, Plan.of(turn.unfinished), patient=True)
+
+    def close(self) -> None:
+        """Take no more messages, and wait for those that are being answered."""
+        self.gate.close(LAST_TURNS_SECONDS)
+
+    def _reply(self, conversation_id: str, text: str, message_id: str) -> tuple[Message, ...]:
+        while True:
+            with self.store.turn(conversation_id, message_id) as turn:
+                if turn.answered is not None:
+                    return turn.answered
+                if turn.unfinished is None:
+                    return self._answer(turn, text)
+                self._complete(turn, Plan.of(turn.unfinished))
+
+    def _answer(self, turn: Turn, text: str) -> tuple[Message, ...]:
+        watch = Stopwatch()
+        with watch.stage("understand"):
+            heard = self.parser.parse(text, turn.state.recent, turn.state.asked)
+        plan = Plan(text, heard, hear(turn.state, heard, self.pack))
+        with watch.stage("decide"):
+            if not plan.state.handed_over:
+                self._decide(turn, plan)
+        with watch.stage("word"):
+            draft = self._word(plan, turn.number)
+        return turn.finish(plan.record(watch.milliseconds, draft))
+
+    def _complete(self, turn: Turn, plan: Plan, patient: bool = False) -> None:
+        """Take up an interrupted turn where it was going to ask the business system.
+
+        Where nobody waits for an answer, `patient` leaves it as it is while that system is out of reach.
+        """
+        try:
+            if self._ask(plan, patient):
+                self._decide(turn, plan)
+            draft = self._word(plan, turn.number)
+        except (StorageError, BackendError):
+            raise
+        except Exception:  # the same would stop every later message of this conversation
+            logger.exception("an interrupted turn cannot be completed, and ends without its execution")
+            plan.give_up()
+            draft = self.writer.fixed("backend_unavailable", turn.number)
+        turn.finish(plan.record({}, draft))
+
+    def _decide(self, turn: Turn, plan: Plan) -> None:
+        """Let the policy act until it waits for the customer, or for a business system out of reach."""
+        while not plan.waits:
             choice = self.policy.choose(plan.state)
             action = concrete(choice.action, plan.state)
-            plan.actions.append(action)
-            plan.decisions.append(
-                Decision(
-                    observation=tuple(choice.observation.tolist()),
-                    feature_version=FEATURE_VERSION,
-                    mask=tuple(choice.mask.tolist()),
-                    action=str(action),
-                    probability=choice.probability,
-                    policy_version=self.policy.version,
-                )
-            )
-            plan.state = act(plan.state, action, self.pack)
-            if action.kind in ("authenticate", "execute") and not self._execute(
-                conversation_id, action, plan
-            ):
+            plan.add(choice, action, self.policy.version, self.pack)
+            if action.kind in ("authenticate", "execute") and not self._execute(turn, plan, action):
                 break
-        return plan
 
-    def _execute(self, conversation_id: str, action: Action, plan: Plan) -> bool:
-        """Ask the business system; False when it is out of reach, which leaves the task where it was."""
+    def _execute(self, turn: Turn, plan: Plan, action: Action) -> bool:
+        """Write down what is intended, and only then do it."""
         task = action.argument or self.pack.domain.authentication.task
-        slots = {
-            name: value.value for name, value in plan.state.slots.items() if name in self._slots_of(task)
-        }
+        wanted = self._slots_of(task)
+        slots = {name: value.value for name, value in plan.state.slots.items() if name in wanted}
         if plan.state.customer_id is not None:
             slots[CUSTOMER_ID] = plan.state.customer_id
-        key = idempotency_key(conversation_id, plan.state.executions, task, slots)
+        plan.intend(turn.idempotency_key(len(plan.executions) + 1, task, slots), task, slots)
+        turn.keep(plan.record({}))
+        return self._ask(plan)
+
+    def _ask(self, plan: Plan, patient: bool = False) -> bool:
+        """Ask the business system for the last intention; False when no answer came."""
+        intended = plan.executions[-1]
         try:
-            result = self.backend.execute(task, slots, key)
+            result = self.backend.execute(intended.task, intended.slots, intended.idempotency_key)
         except BackendError:
-            plan.state = replace(plan.state, confirmation="none")
+            if patient:
+                raise
+            plan.give_up()
             return False
-        plan.executions.append(Execution(key, task, slots, result.outcome, dict(result.facts)))
-        plan.state = record(plan.state, task, result, self.pack)
+        plan.answer(result, self.pack)
         return True
 
     def _slots_of(self, task: str) -> set[str]:
@@ -138,13 +154,6 @@ class Chatbot:
         if not plan.actions:
             return self.writer.fixed("with_colleague", variant)
         return self.writer.write(plan.actions, plan.state, variant)
-
-
-def idempotency_key(conversation_id: str, executions: int, task: str, slots: dict[str, str]) -> str:
-    """The same for a repeated attempt at the same execution, and for nothing else."""
-    values = "|".join(f"{name}={value}" for name, value in sorted(slots.items()))
-    digest = hashlib.sha256(values.encode()).hexdigest()[:16]
-    return f"{conversation_id}:{executions}:{task}:{digest}"
 
 
 def clean(text: str) -> str:

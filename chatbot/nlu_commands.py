@@ -1,4 +1,4 @@
-"""The commands that train, evaluate and try the NLU."""
+"""The commands that train and evaluate the NLU."""
 
 import random
 from dataclasses import asdict, dataclass
@@ -47,12 +47,6 @@ class TrainingData:
     examples: list[Example]
     validation: list[Example]
     report: DataReport
-
-
-def understand(text: str, domain: Domain = None, model: Path | None = None, json: Json = False) -> None:
-    """Show the intents, entities and out-of-scope score of TEXT."""
-    parser, _ = _open(model, domain)
-    show(asdict(parser.parse(text)), json)
 
 
 def check_nlu(
@@ -148,7 +142,7 @@ def evaluate_nlu(
     json: Json = False,
 ) -> None:
     """Score a model, by default the shipped one, on labelled data."""
-    parser, pack = _open(model, domain)
+    parser, pack = open_parser(model, domain)
     examples = [e for loaded in _load(data, format, pack) for e in loaded.examples]
     if errors_to is not None:
         save_errors(measure(examples, parse_all(parser, examples)), errors_to)
@@ -161,7 +155,7 @@ def _pack(domain: Path | None, no_pack: bool) -> Pack | None:
     return None if no_pack else load_pack(domain or Settings().domain)
 
 
-def _open(model: Path | None, domain: Path | None) -> tuple[Parser, Pack | None]:
+def open_parser(model: Path | None, domain: Path | None) -> tuple[Parser, Pack | None]:
     """The model, with the pack unless it was trained without one."""
     settings = Settings()
     folder = model or settings.models / "nlu"

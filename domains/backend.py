@@ -21,7 +21,7 @@ class ActionResult:
 
 
 class BackendError(Exception):
-    """The business system could not be asked; nothing was done."""
+    """No answer came from the business system. Whether it acted is not known; send the same key again."""
 
 
 class Backend(Protocol):
@@ -29,6 +29,9 @@ class Backend(Protocol):
 
     def execute(self, task: str, slots: Mapping[str, str], idempotency_key: str) -> ActionResult:
         """Carry out `task` once for each `idempotency_key`; the same key gives the same result.
+
+        This also holds where a key comes again while its first request is still being worked on, and
+        after a crash of either side: a bot that was interrupted sends it again.
 
         `slots` holds normalised values, and the customer's identity under CUSTOMER_ID once it was
         verified. Raises BackendError when the system is out of reach.

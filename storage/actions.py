@@ -1,7 +1,7 @@
 """What the bot can do next."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 ActionKind = Literal[
     "greet",
@@ -32,6 +32,12 @@ class Action:
 
     def __str__(self) -> str:
         return f"{self.kind}({self.argument})" if self.argument else self.kind
+
+    @classmethod
+    def read(cls, text: str) -> "Action":
+        """The action that `str` made `text` of."""
+        kind, _, argument = text.removesuffix(")").partition("(")
+        return cls(cast(ActionKind, kind), argument)
 
     @property
     def waits(self) -> bool:

@@ -1,11 +1,16 @@
 """Engines for SQLite and PostgreSQL, their transactions, and errors that say what to do."""
 
+import itertools
+import random
 import sqlite3
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import Connection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
@@ -14,13 +19,22 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 SQLITE_BUSY_SECONDS = 5
 CONNECT_SECONDS = 5
-POOL_SECONDS = 10
+POOL_SECONDS = 5
+RETRY_SECONDS = 10
+"""How long work is begun anew that another writer or a lost connection stopped."""
 POSTGRESQL_TIMEOUTS = {
     "statement_timeout": "30s",
     "lock_timeout": "15s",
-    "idle_in_transaction_session_timeout": "120s",
+    "idle_in_transaction_session_timeout": "60s",
 }
-"""The last one bounds how long the bot may think within a turn."""
+"""Set in every session. No transaction waits for anything but the database, so none is near them."""
+POSTGRESQL_KEEPALIVES = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+"""A server that vanished from the network is noticed within half a minute, not after two hours."""
 
 NOT_MIGRATED = "is not migrated to this program's tables; run: chatbot database upgrade"
 READ_ONLY = "is read-only; give the server write access to the database and, for SQLite, to its folder"
@@ -29,6 +43,9 @@ BUSY = (
     "as SQLite has one writer at a time"
 )
 
+DAMAGED = "is damaged; stop the server, keep a copy of the files, and restore a backup"
+FULL = "cannot grow, the disk is full; free some space"
+
 PROBLEMS = {
     "readonly database": READ_ONLY,
     "is locked": BUSY,
@@ -36,17 +53,35 @@ PROBLEMS = {
     "no such column": NOT_MIGRATED,
     "unable to open": "cannot be opened; give the path of a file in a folder that the server may write to",
     "is not a database": "is no SQLite database; give another path, or restore the file from a backup",
-    "is full": "cannot grow, the disk is full; free some space",
+    "is full": FULL,
+    "is malformed": DAMAGED,
+    "malformed database schema": DAMAGED,
+    "disk I/O error": "cannot be read or written; look at the disk and its file system",
     "25006": READ_ONLY,
+    "53100": FULL,
+    "53300": "has no connection left; raise its max_connections or start fewer servers",
+    "57P03": "is starting up or shutting down; try again in a moment",
     "42P01": NOT_MIGRATED,
     "42703": NOT_MIGRATED,
     "55P03": BUSY,
+    "XX001": DAMAGED,
+    "XX002": DAMAGED,
 }
 """Words in an SQLite error, or the SQLSTATE of a PostgreSQL one → the cause and the remedy."""
 
 
+OVERTAKEN_BY_ANOTHER = ("40001", "40P01")
+"""SQLSTATE of a serialisation failure and of a deadlock."""
+
+Answer = TypeVar("Answer")
+
+
 class StorageError(Exception):
     """The store cannot do what was asked; the message names the cause and the remedy."""
+
+
+class TryAgain(StorageError):
+    """Another writer was first, or the connection broke: the same work, begun anew, may succeed at once."""
 
 
 def open_database(url: str) -> Engine:
@@ -69,17 +104,67 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def retry(work: Callable[[], Answer]) -> Answer:
+    """What `work` gives, begun anew while it fails with TryAgain.
+
+    Only for work that finds out by itself what it did before: a commit whose answer was lost on the way
+    may have happened.
+    """
+    deadline = time.monotonic() + RETRY_SECONDS
+    for attempt in itertools.count():
+        try:
+            return work()
+        except TryAgain:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.25)))
+    raise AssertionError("unreachable")
+
+
 @contextmanager
 def transaction(engine: Engine, *, write: bool = False) -> Iterator[Session]:
+    """Like `connection`, for what the object-relational mapper does."""
+    with connection(engine, write=write) as opened, Session(opened, expire_on_commit=False) as session:
+        yield session
+        session.flush()
+
+
+@contextmanager
+def connection(engine: Engine, *, write: bool = False) -> Iterator[Connection]:
     """One transaction, rolled back on any exception. `write` takes SQLite's write lock at its begin."""
-    with Session(engine) as session, session.begin():
+    with _writing(engine, write):
         try:
-            session.connection(execution_options={"write": write})
+            opened = engine.connect()
         except NoFreeConnection as error:
             raise StorageError(
                 f"No connection to {_name(engine.url)} was free within {POOL_SECONDS} s; "
                 "send fewer requests at once, or start another server"
             ) from error
+        with opened.execution_options(write=write), opened.begin():
+            yield opened
+
+
+@contextmanager
+def _writing(engine: Engine, write: bool) -> Iterator[None]:
+    """SQLite has one writer. Its own way to wait for it is to try again now and then; here threads queue."""
+    queue: threading.Lock | None = engine.get_execution_options().get("writer") if write else None
+    if queue is None:
+        yield
+        return
+    if not queue.acquire(timeout=SQLITE_BUSY_SECONDS):
+        raise StorageError(f"The database {_name(engine.url)} {BUSY}")
+    try:
+        yield
+    finally:
+        queue.release()
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Session]:
+    """A transaction whose every query sees the database as it stood at the first one."""
+    with transaction(engine) as session:
+        if engine.dialect.name == "postgresql":
+            session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         yield session
 
 
@@ -98,6 +183,7 @@ def _open_sqlite(url: URL) -> Engine:
         pool_timeout=POOL_SECONDS,
         connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
     )
+    engine.update_execution_options(writer=threading.Lock())
     event.listen(engine, "connect", _prepare_sqlite)
     if url.query.get("mode") != "ro":
         event.listen(engine, "connect", _write_ahead)
@@ -116,6 +202,7 @@ def _sqlite_path(url: URL) -> Path | None:
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # sqlite3 would begin by itself, but only before the first write
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # what is erased leaves no trace in free pages
 
 
 def _write_ahead(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
@@ -132,7 +219,12 @@ def _open_postgresql(url: URL) -> Engine:
     if "+" not in url.drivername:
         url = url.set(drivername="postgresql+psycopg")
     time_outs = " ".join(f"-c {name}={value}" for name, value in POSTGRESQL_TIMEOUTS.items())
-    defaults = {"connect_timeout": str(CONNECT_SECONDS), "options": time_outs, "application_name": "chatbot"}
+    defaults = {
+        "connect_timeout": str(CONNECT_SECONDS),
+        "options": time_outs,
+        "application_name": "chatbot",
+        **POSTGRESQL_KEEPALIVES,
+    }
     return create_engine(
         url.update_query_dict({name: value for name, value in defaults.items() if name not in url.query}),
         hide_parameters=True,
@@ -140,6 +232,7 @@ def _open_postgresql(url: URL) -> Engine:
         pool_size=10,
         max_overflow=10,
         pool_timeout=POOL_SECONDS,
+        pool_use_lifo=True,
     )
 
 
@@ -147,13 +240,17 @@ def _explain(context: ExceptionContext, name: str) -> StorageError | None:
     """The error to raise in place of SQLAlchemy's own; None leaves that."""
     if context.is_pre_ping:  # the pool opens a new connection by itself
         return None
-    text = " ".join(str(context.original_exception).split())
+    cause = " ".join(str(context.original_exception).split())
     code = getattr(context.original_exception, "sqlstate", None)
+    if code in OVERTAKEN_BY_ANOTHER:
+        return TryAgain(f"The database {name} had another writer in the way; try again")
+    if context.is_disconnect:
+        return TryAgain(f"The connection to the database {name} was lost; try again, and check that it runs")
     for sign, problem in PROBLEMS.items():
-        if sign == code or (code is None and sign in text):
+        if sign == code or (code is None and sign in cause):
             return StorageError(f"The database {name} {problem}")
     if isinstance(context.sqlalchemy_exception, OperationalError):
-        return StorageError(f"The database {name} cannot be used; check its URL and that it runs ({text})")
+        return StorageError(f"The database {name} cannot be used; check its URL and that it runs ({cause})")
     return None
 
 

@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Engine, and_, func, or_, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.schema import SchemaItem
 
-from storage.database import StorageError, transaction
-from storage.tables import Base, DecisionRow, ExecutionRow, MessageRow, TurnRow
+from storage.database import DAMAGED, StorageError, transaction
+from storage.integrity import half_turns, unguarded, unreadable
+from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x63686174
@@ -40,26 +41,26 @@ def is_ours(name: str | None, kind: str, _: Any) -> bool:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    with _migrating(engine) as config:
+    with migrating(engine) as config:
         command.upgrade(config, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Back to `revision`; what only the later tables held is lost."""
-    with _migrating(engine) as config:
+    with migrating(engine) as config:
         command.downgrade(config, revision)
 
 
 def draft(engine: Engine, message: str) -> None:
     """Write a migration file with what differs between storage/tables.py and the database."""
-    with _migrating(engine) as config:
+    with migrating(engine) as config:
         command.revision(config, message, autogenerate=True, rev_id=f"{int(head()) + 1:04}")
 
 
 def current(engine: Engine) -> str | None:
     """The database's revision; None where it was never migrated."""
     with transaction(engine) as session:
-        return _revision(session.connection())
+        return revision_of(session.connection())
 
 
 def head() -> str:
@@ -69,6 +70,11 @@ def head() -> str:
     return revision
 
 
+def revisions() -> set[str]:
+    """All revisions that this program knows."""
+    return {script.revision for script in _scripts().walk_revisions()}
+
+
 def check(engine: Engine) -> list[str]:
     """What is wrong with the database, in words; empty when nothing is."""
     with transaction(engine) as session:
@@ -76,13 +82,23 @@ def check(engine: Engine) -> list[str]:
         return (
             _revision_problems(connection)
             or _differences(connection)
-            or [*_gaps(session), *_dangling(session)]
+            or _damage(connection)
+            or [*find_faults(session), *_unfinished(session)]
         )
 
 
+def find_faults(session: Session) -> list[str]:
+    """What is wrong with the rows of a database whose tables are in order."""
+    searches = (_gaps, _miscounted, _dangling, half_turns, unreadable, unguarded)
+    return [fault for search in searches for fault in search(session)]
+
+
 @contextmanager
-def _migrating(engine: Engine) -> Iterator[Config]:
-    """All migrations in one transaction, and by one process at a time."""
+def migrating(engine: Engine) -> Iterator[Config]:
+    """All migrations in one transaction, and by one process at a time.
+
+    The configuration's attribute "connection" is the connection.
+    """
     with (
         engine.connect().execution_options(write=True) as connection,
         _foreign_keys_off(connection),
@@ -126,20 +142,27 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def _revision_problems(connection: Connection) -> list[str]:
-    revision = _revision(connection)
+    revision = revision_of(connection)
     if revision == head():
         return []
     upgrade_it = "run: chatbot database upgrade"
     if revision is None:
         return [f"The database is not migrated; {upgrade_it}"]
-    if revision in {script.revision for script in _scripts().walk_revisions()}:
+    if revision in revisions():
         return [f"The database is at {revision}, behind this program's {head()}; {upgrade_it}"]
     return [f"The database is at {revision}, ahead of this program's {head()}; install a newer program"]
+
+
+def _damage(connection: Connection) -> list[str]:
+    if connection.dialect.name != "sqlite":
+        return []
+    found = [str(line) for line in connection.execute(text("PRAGMA integrity_check(3)")).scalars()]
+    return [] if found == ["ok"] else [f"The database {DAMAGED} ({'; '.join(found)})"]
 
 
 def _differences(connection: Connection) -> list[str]:
@@ -163,6 +186,24 @@ def _gaps(session: Session) -> Iterator[str]:
         for *place, count, end in session.execute(query.order_by(*within)):
             where = ", turn ".join(str(part) for part in place)
             yield f"Conversation {where}: {column} has a gap ({count} rows, the last is {end})"
+
+
+def _miscounted(session: Session) -> Iterator[str]:
+    count = select(func.count()).where(MessageRow.conversation_id == ConversationRow.id).scalar_subquery()
+    rows = select(ConversationRow.id, ConversationRow.last_seq, count).where(
+        ConversationRow.last_seq != count
+    )
+    for conversation, counted, there in session.execute(rows.order_by(ConversationRow.id)):
+        yield f"Conversation {conversation} counts {counted} messages and has {there}"
+
+
+def _unfinished(session: Session) -> Iterator[str]:
+    rows = select(TurnRow.conversation_id, TurnRow.number).where(TurnRow.last_seq.is_(None))
+    for conversation, turn in session.execute(rows.order_by(TurnRow.conversation_id)):
+        yield (
+            f"Conversation {conversation}, turn {turn} is unfinished: a server is at it, or finishes it "
+            "when it starts"
+        )
 
 
 def _dangling(session: Session) -> Iterator[str]:

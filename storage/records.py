@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Literal
 
 from nlu.understanding import Understanding
+from storage.masking import mask
 from storage.state import DialogueState
 
 Author = Literal["customer", "bot", "agent"]
+ExecutionStatus = Literal["intended", "answered", "unanswered"]
+"""Written down and perhaps asked for; done or refused; asked for without an answer: it may have been done."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Message:
     rating: int = 0
     """Thumbs: 1 up, -1 down, 0 none."""
 
+    @property
+    def shown(self) -> str:
+        """The text for a page, where the numbers that a customer typed are masked."""
+        return mask(self.text) if self.author == "customer" else self.text
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -52,8 +60,9 @@ class Execution:
     idempotency_key: str
     task: str
     slots: Mapping[str, str]
-    outcome: str
-    facts: Mapping[str, str]
+    outcome: str | None = None
+    """None where no answer came."""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class TurnRecord:
-    """Everything about one turn, written in the turn's own transaction."""
+    """Everything about one turn, or about its beginning where it still waits for the business system."""
 
     text: str
     understanding: Understanding
@@ -76,6 +85,6 @@ class TurnRecord:
     executions: tuple[Execution, ...]
     replies: tuple[Draft, ...]
     state: DialogueState
-    """After the turn."""
+    """After the turn, or so far."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Stage → milliseconds."""

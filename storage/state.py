@@ -72,8 +72,6 @@ class DialogueState:
     """What was executed since the last message."""
     completed: tuple[str, ...] = ()
     """Tasks done in this conversation."""
-    executions: int = 0
-    """Answers of the business system so far; part of the idempotency key of the next one."""
     recent: tuple[str, ...] = ()
     """The customer's last messages, latest first: context for the NLU."""
     last_action: str | None = None
@@ -164,7 +162,7 @@ def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
 def record(state: DialogueState, task: str, result: ActionResult, pack: Pack) -> DialogueState:
     """The state after `task` was executed with `result`."""
     told = Result(task, result.outcome, dict(result.facts))
-    state = replace(state, results=(*state.results, told), executions=state.executions + 1)
+    state = replace(state, results=(*state.results, told))
     if task == pack.domain.authentication.task:
         return _record_authentication(state, result, pack)
     if result.outcome == "done":

@@ -16,17 +16,20 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     MetaData,
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from nlu.understanding import Understanding
 from storage.database import StorageError
-from storage.records import Author, Button
+from storage.encryption import is_sealed, keyring, load_text, open_sealed, store_text
+from storage.records import Author, Button, ExecutionStatus
 from storage.state import DialogueState
 
 Status = Literal["open", "handed_over", "closed"]
@@ -51,22 +54,44 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class SealedText(TypeDecorator[str]):
+    """A text with a customer's words: encrypted where the engine has keys."""
+
+    impl = Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else store_text(value, dialect)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else load_text(value, dialect)
+
+
 class Record(TypeDecorator[Any]):
-    """A typed Python value, kept as JSON: JSONB in PostgreSQL."""
+    """A typed Python value, kept as JSON: JSONB in PostgreSQL.
+
+    A `sealed` one is a JSON string, the encrypted JSON, where the engine has keys.
+    """
 
     impl = JSON().with_variant(JSONB(), "postgresql")
     cache_ok = True
 
-    def __init__(self, kind: Any) -> None:
+    def __init__(self, kind: Any, sealed: bool = False) -> None:
         super().__init__()
         self.kind = kind
+        self.sealed = sealed
         self.adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        keys = keyring(dialect) if self.sealed else None
+        if keys is not None:
+            return keys.seal(self.adapter.dump_json(value))
         return self.adapter.dump_python(value, mode="json")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         try:
+            if self.sealed and is_sealed(value):
+                return self.adapter.validate_json(open_sealed(value, dialect))
             return self.adapter.validate_python(value)
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
@@ -78,6 +103,11 @@ class Record(TypeDecorator[Any]):
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _unique_where(name: str, column: str, condition: str) -> Index:
+    where = text(condition)
+    return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
 
 
 def _one_of(column: str, literal: Any) -> CheckConstraint:
@@ -105,12 +135,17 @@ class ConversationRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     pack: Mapped[str]
     status: Mapped[str] = mapped_column(default="open")
-    customer_id: Mapped[str | None]
-    state: Mapped[DialogueState] = mapped_column(Record(DialogueState))
+    customer_id: Mapped[str | None] = mapped_column(index=True)
+    """Serves what a person asks for: a copy of the own data, or its erasure."""
+    state: Mapped[DialogueState] = mapped_column(Record(DialogueState, sealed=True))
     policy_version: Mapped[str | None]
     """Which policy chose the last action."""
     visitor: Mapped[str | None]
     """Opaque token of the browser that may go on with this conversation."""
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Counts the writes of turns. Each names the version it read, and writes nothing where it is another."""
+    last_seq: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Messages so far. Who adds some raises it first, and so holds the row: no number is taken twice."""
     created_at: Mapped[datetime] = mapped_column(default=_now)
     updated_at: Mapped[datetime] = mapped_column(default=_now)
 
@@ -126,7 +161,7 @@ class MessageRow(Base):
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     author: Mapped[str]
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(SealedText)
     buttons: Mapped[tuple[Button, ...]] = mapped_column(Record(tuple[Button, ...]), default=())
     made_by: Mapped[str | None]
     """How the bot made it; null for people's messages."""
@@ -142,7 +177,10 @@ class TurnRow(Base):
         ),
         UniqueConstraint("conversation_id", "client_message_id"),
         CheckConstraint("number >= 1", name="number"),
-        CheckConstraint("last_seq >= message_seq", name="last_seq"),
+        CheckConstraint("reply_seq > message_seq", name="reply_seq"),
+        CheckConstraint("last_seq >= reply_seq - 1", name="last_seq"),
+        CheckConstraint("(reply_seq IS NULL) = (last_seq IS NULL)", name="finished"),
+        _unique_where("uq_turns_unfinished", "conversation_id", "last_seq IS NULL"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
@@ -150,12 +188,14 @@ class TurnRow(Base):
     client_message_id: Mapped[str | None]
     message_seq: Mapped[int]
     """The customer's message."""
-    last_seq: Mapped[int]
-    """The last of the bot's replies, which follow the customer's message."""
-    text: Mapped[str]
-    understanding: Mapped[Understanding] = mapped_column(Record(Understanding))
-    state: Mapped[DialogueState] = mapped_column(Record(DialogueState))
-    """After the turn."""
+    reply_seq: Mapped[int | None]
+    """The first of the bot's replies; null while the turn waits for the business system."""
+    last_seq: Mapped[int | None]
+    """The last of the bot's replies; null likewise."""
+    text: Mapped[str] = mapped_column(SealedText)
+    understanding: Mapped[Understanding] = mapped_column(Record(Understanding, sealed=True))
+    state: Mapped[DialogueState] = mapped_column(Record(DialogueState, sealed=True))
+    """After the turn, or so far."""
     latency_ms: Mapped[Mapping[str, float]] = mapped_column(Record(Mapping[str, float]))
     created_at: Mapped[datetime] = mapped_column(default=_now, index=True)
     """The index serves retraining from the turns since a day."""
@@ -181,19 +221,49 @@ class DecisionRow(Base):
 
 
 class ExecutionRow(Base):
+    """One call of the business system, written down before it is made."""
+
     __tablename__ = "executions"
     __table_args__ = (
         ForeignKeyConstraint(["conversation_id", "turn"], ["turns.conversation_id", "turns.number"]),
-        UniqueConstraint("conversation_id", "turn", "position"),
+        CheckConstraint("position >= 1", name="position"),
+        _one_of("status", ExecutionStatus),
+        CheckConstraint("(outcome IS NOT NULL) = (status = 'answered')", name="outcome"),
+        _unique_where("uq_executions_answered", "idempotency_key", "status = 'answered'"),
     )
 
-    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
-    conversation_id: Mapped[str]
-    turn: Mapped[int]
-    position: Mapped[int]
+    conversation_id: Mapped[str] = mapped_column(primary_key=True)
+    turn: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """Counts the executions of the turn from 1."""
+    idempotency_key: Mapped[str]
+    """Of a call that had no answer, the next call for the same has the same key."""
     task: Mapped[str]
-    slots: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str]))
-    outcome: Mapped[str]
-    facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str]))
+    slots: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
+    status: Mapped[str]
+    outcome: Mapped[str | None]
+    facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
     created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class AuditRow(Base):
+    """What staff and administrators did. Triggers of the migration refuse to change or delete a row."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=_now)
+    actor: Mapped[str]
+    action: Mapped[str]
+    object: Mapped[str]
+    reason: Mapped[str]
+    details: Mapped[Mapping[str, Any]] = mapped_column(Record(Mapping[str, Any]))
+
+
+class SecretRow(Base):
+    """The program's own secrets, by name: encrypted with the oldest key that is still in use."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(SealedText)

@@ -37,6 +37,9 @@ class StandInStore:
         message = history[seq - 1]
         self.conversations[conversation_id][seq - 1] = replace(message, rating=rating)
 
+    def interrupted(self) -> tuple[str, ...]:
+        return ()
+
     def ping(self) -> None:
         if self.down:
             raise StorageError("the database file is locked")
@@ -68,6 +71,9 @@ class StandInBot:
         self.store.conversations[conversation_id] = []
         self.store.add(conversation_id, "bot", "Hello, I am Marlow. How can I help you today?")
         return conversation_id
+
+    def close(self) -> None:
+        pass
 
     def reply(
         self, conversation_id: str, text: str, client_message_id: str | None = None

@@ -1,13 +1,17 @@
 """Whole turns: scripted understanding, the rules, a real store and the real demo bank."""
 
 import shutil
+import threading
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select
 
-from chatbot.bot import LONGEST_MESSAGE, BadMessage, Chatbot, clean, idempotency_key
+from chatbot.bot import LONGEST_MESSAGE, BadMessage, Chatbot, clean
+from chatbot.gate import Closing
 from chatbot.reply import TemplateReply
 from dialog_policy.policy import RulePolicy
 from domains.backend import ActionResult, BackendError
@@ -324,13 +328,69 @@ def test_that_a_turn_that_fails_leaves_nothing_behind(
     assert "Social Security" in bot.reply(conversation, "Dana Whitfield", "m2")[0].text
 
 
-def test_that_keys_differ_by_conversation_count_task_and_values_and_by_nothing_else() -> None:
-    key = idempotency_key("c", 1, "t", {"a": "1", "b": "2"})
-    assert key == idempotency_key("c", 1, "t", {"b": "2", "a": "1"})
-    others = [("d", 1, "t", {"a": "1", "b": "2"}), ("c", 2, "t", {"a": "1", "b": "2"})]
-    others += [("c", 1, "u", {"a": "1", "b": "2"}), ("c", 1, "t", {"a": "1", "b": "3"})]
-    assert key not in {idempotency_key(*other) for other in others}
-    assert len(idempotency_key("f" * 32, 999, "check_offer_eligibility", {"a": "x" * 999})) <= 200
+def test_that_an_interrupted_turn_which_cannot_be_completed_does_not_stop_the_conversation(
+    say: Say, bot: Chatbot, bank: Bank, pack: Pack, caplog: pytest.LogCaptureFixture
+) -> None:
+    say(*TO_CONFIRMATION)
+
+    def refuse(*_: object) -> ActionResult:
+        raise ValueError("the slot 'transfer_amount' is no amount")
+
+    bank.execute = refuse  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="no amount"):
+        say("Yes, go ahead")
+    assert bot.store.interrupted() == (say.conversation,)
+    say("how old must I be?")
+    assert bot.store.interrupted() == ()
+    assert bot.store.history(say.conversation)[-3].text in pack.replies["backend_unavailable"]
+    assert "cannot be completed" in caplog.text
+
+
+def test_that_recovery_waits_for_the_bank_and_a_customer_does_not(say: Say, bot: Chatbot, bank: Bank) -> None:
+    say(*TO_CONFIRMATION)
+
+    def die(*_: object) -> ActionResult:
+        raise KeyboardInterrupt
+
+    real, bank.execute = bank.execute, die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        say("Yes, go ahead")
+    bank.execute, bank.down = real, True  # type: ignore[method-assign]
+    with pytest.raises(BackendError):
+        bot.recover(say.conversation)
+    assert bot.store.interrupted() == (say.conversation,)
+    say("how old must I be?")
+    assert bot.store.interrupted() == ()
+    bank.down = False
+    assert "$450.50" in say("try again", "Yes, go ahead")
+    assert bank.checking == 1_999_50
+    keys = [key for task, key in bank.keys if task == "transfer_money"]
+    assert len(set(keys)) == 1
+
+
+def test_that_a_bot_which_stops_finishes_the_turns_that_have_begun(
+    bot: Chatbot, parser: ScriptedParser
+) -> None:
+    conversation, thinking, go_on = bot.start(), threading.Event(), threading.Event()
+
+    def think() -> None:
+        thinking.set()
+        assert go_on.wait(10)
+
+    parser.before = think
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(bot.reply, conversation, "Hi, I want to send money")
+        assert thinking.wait(10)
+        closing = pool.submit(bot.close)
+        while not bot.gate._closed:
+            time.sleep(0.001)
+        with pytest.raises(Closing):
+            bot.reply(conversation, "hello")
+        assert not closing.done()
+        go_on.set()
+        closing.result(10)
+        assert answer.result(0)
+    assert len(bot.store.history(conversation)) == 3
 
 
 # ── handing over ──

@@ -1,0 +1,73 @@
+"""What the bot does in one turn, as far as it has come."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from dialog_policy.features import FEATURE_VERSION
+from dialog_policy.policy import Choice
+from domains.backend import ActionResult
+from domains.schema import Pack
+from nlu.understanding import Understanding
+from storage.actions import Action
+from storage.records import Decision, Draft, Execution, TurnRecord
+from storage.state import DialogueState, act, record
+
+
+@dataclass
+class Plan:
+    text: str
+    heard: Understanding
+    state: DialogueState
+    actions: list[Action] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    executions: list[Execution] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, kept: TurnRecord) -> "Plan":
+        """The plan of a turn that was interrupted, as it stood then."""
+        actions = [Action.read(decision.action) for decision in kept.decisions]
+        decisions, executions = list(kept.decisions), list(kept.executions)
+        return cls(kept.text, kept.understanding, kept.state, actions, decisions, executions)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is the customer's turn again."""
+        return bool(self.actions) and self.actions[-1].waits
+
+    def add(self, choice: Choice, action: Action, policy_version: str, pack: Pack) -> None:
+        self.actions.append(action)
+        self.decisions.append(
+            Decision(
+                observation=tuple(choice.observation.tolist()),
+                feature_version=FEATURE_VERSION,
+                mask=tuple(choice.mask.tolist()),
+                action=str(action),
+                probability=choice.probability,
+                policy_version=policy_version,
+            )
+        )
+        self.state = act(self.state, action, pack)
+
+    def intend(self, key: str, task: str, slots: Mapping[str, str]) -> None:
+        self.executions.append(Execution(key, task, slots))
+
+    def answer(self, result: ActionResult, pack: Pack) -> None:
+        """Take in what came of the last intention."""
+        done = replace(self.executions[-1], outcome=result.outcome, facts=dict(result.facts))
+        self.executions[-1] = done
+        self.state = record(self.state, done.task, result, pack)
+
+    def give_up(self) -> None:
+        """Leave the last intention without an answer, and the task where it was: it needs a new yes."""
+        self.state = replace(self.state, confirmation="none")
+
+    def record(self, latency_ms: Mapping[str, float], *replies: Draft) -> TurnRecord:
+        return TurnRecord(
+            text=self.text,
+            understanding=self.heard,
+            decisions=tuple(self.decisions),
+            executions=tuple(self.executions),
+            replies=replies,
+            state=self.state,
+            latency_ms=latency_ms,
+        )

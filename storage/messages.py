@@ -1,0 +1,73 @@
+"""Messages of a conversation as rows, numbered without gaps by a counter in the conversation's own row."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy.orm import Session
+
+from storage.database import StorageError
+from storage.records import Author, Draft, Message
+from storage.tables import ConversationRow, MessageRow
+
+CONVERSATIONS, MESSAGES = (cast(Table, row.__table__) for row in (ConversationRow, MessageRow))
+SAY = (
+    update(CONVERSATIONS)
+    .where(CONVERSATIONS.c.id == bindparam("conversation"))
+    .values(last_seq=CONVERSATIONS.c.last_seq + bindparam("more"), updated_at=bindparam("now"))
+    .returning(CONVERSATIONS.c.last_seq)
+)
+"""Raises the counter, and holds the row until the end of the transaction, for messages that follow."""
+
+
+class UnknownConversation(StorageError):
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"There is no conversation {conversation_id!r}; make one first")
+
+
+def append(opened: Connection, conversation_id: str, draft: Draft) -> Message:
+    """A bot message at the end of the conversation."""
+    mine = {"conversation": conversation_id, "more": 1, "now": datetime.now(UTC)}
+    seq = opened.execute(SAY, mine).scalar()
+    if seq is None:
+        raise UnknownConversation(conversation_id)
+    row = bot_message(conversation_id, seq, draft)
+    opened.execute(insert(MESSAGES), [row])
+    return as_message(row)
+
+
+def read_messages(
+    session: Session, conversation_id: str, first: int = 1, last: int | None = None
+) -> tuple[Message, ...]:
+    query = select(MessageRow).where(MessageRow.conversation_id == conversation_id, MessageRow.seq >= first)
+    if last is not None:
+        query = query.where(MessageRow.seq <= last)
+    return tuple(as_message(vars(row)) for row in session.scalars(query.order_by(MessageRow.seq)))
+
+
+def customer_message(conversation_id: str, seq: int, text: str) -> dict[str, Any]:
+    return _message(conversation_id, seq, "customer", text)
+
+
+def bot_message(conversation_id: str, seq: int, draft: Draft) -> dict[str, Any]:
+    row = _message(conversation_id, seq, "bot", draft.text)
+    return row | {"buttons": draft.buttons, "made_by": draft.made_by}
+
+
+def as_message(row: Mapping[str, Any]) -> Message:
+    names = ("seq", "author", "text", "buttons", "created_at", "rating")
+    return Message(**{name: row[name] for name in names})
+
+
+def _message(conversation_id: str, seq: int, author: Author, text: str) -> dict[str, Any]:
+    return {
+        "conversation_id": conversation_id,
+        "seq": seq,
+        "author": author,
+        "text": text,
+        "buttons": (),
+        "made_by": None,
+        "rating": 0,
+        "created_at": datetime.now(UTC),
+    }

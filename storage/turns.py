@@ -1,0 +1,290 @@
+"""One turn of a conversation: what it starts from, and what is written down of it, once.
+
+Nothing is locked while the bot thinks. Each write names the version of the conversation from which the turn
+started, and where another was first, nothing is written, and Overtaken says to start again.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from storage.database import TryAgain, connection, transaction
+from storage.messages import (
+    CONVERSATIONS,
+    MESSAGES,
+    SAY,
+    UnknownConversation,
+    as_message,
+    bot_message,
+    customer_message,
+    read_messages,
+)
+from storage.records import Decision, Execution, ExecutionStatus, Message, TurnRecord
+from storage.state import DialogueState
+from storage.tables import DecisionRow, ExecutionRow, Status, TurnRow
+
+TURNS, DECISIONS, EXECUTIONS = (cast(Table, row.__table__) for row in (TurnRow, DecisionRow, ExecutionRow))
+LAST, EARLIER = TURNS.alias("last"), TURNS.alias("earlier")
+START = (
+    select(
+        CONVERSATIONS.c.version,
+        CONVERSATIONS.c.state,
+        LAST.c.number.label("last"),
+        LAST.c.last_seq.label("last_end"),
+        EARLIER.c.number.label("earlier"),
+        EARLIER.c.reply_seq.label("earlier_start"),
+        EARLIER.c.last_seq.label("earlier_end"),
+    )
+    .outerjoin_from(
+        CONVERSATIONS,
+        LAST,
+        (LAST.c.conversation_id == CONVERSATIONS.c.id)
+        & (
+            LAST.c.number
+            == select(func.max(TURNS.c.number))
+            .where(TURNS.c.conversation_id == bindparam("id"))
+            .scalar_subquery()
+        ),
+    )
+    .outerjoin(
+        EARLIER,
+        (EARLIER.c.conversation_id == CONVERSATIONS.c.id)
+        & (EARLIER.c.client_message_id == bindparam("client_message_id")),
+    )
+    .where(CONVERSATIONS.c.id == bindparam("id"))
+)
+"""All that a turn starts from, in one query."""
+GO_ON = SAY.where(CONVERSATIONS.c.version == bindparam("seen")).values(version=CONVERSATIONS.c.version + 1)
+
+
+class Overtaken(TryAgain):
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation {conversation_id!r} went on meanwhile; start the turn again")
+
+
+class Turn(Protocol):
+    """One turn while the bot thinks."""
+
+    @property
+    def state(self) -> DialogueState:
+        """Before the turn."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """Counts the turns of the conversation from 1; of an answered turn, the number it was given."""
+        ...
+
+    @property
+    def answered(self) -> tuple[Message, ...] | None:
+        """The stored replies where this client_message_id was handled before; else None."""
+        ...
+
+    @property
+    def unfinished(self) -> TurnRecord | None:
+        """What was kept of a turn that a crash interrupted. It has to be finished before any other begins.
+
+        Its last execution has no outcome: whether it was carried out is known to the business system alone.
+        """
+        ...
+
+    def idempotency_key(self, position: int, task: str, slots: Mapping[str, str]) -> str:
+        """For the execution at `position` of this turn, counted from 1.
+
+        The same for the same turn and position; and where an earlier execution of the same had no answer,
+        that one's, so that it can only happen once.
+        """
+        ...
+
+    def keep(self, record: TurnRecord) -> None:
+        """Make what is known so far outlive a crash; the record's last execution is asked for next."""
+        ...
+
+    def finish(self, record: TurnRecord) -> tuple[Message, ...]:
+        """Write the turn down, once. Returns the bot's messages as they now stand in the history."""
+        ...
+
+
+class OpenTurn:
+    """Raises Overtaken from `keep` and `finish`, which then have written nothing."""
+
+    def __init__(self, engine: Engine, conversation_id: str, client_message_id: str | None) -> None:
+        self._engine = engine
+        self._conversation_id = conversation_id
+        self._client_message_id = client_message_id
+        self._kept: TurnRecord | None = None
+        self._done = False
+        self.answered: tuple[Message, ...] | None = None
+        with transaction(engine) as session:
+            ids = {"id": conversation_id, "client_message_id": client_message_id}
+            start = session.connection().execute(START, ids).first()
+            if start is None:
+                raise UnknownConversation(conversation_id)
+            self._version, self.state = start.version, start.state
+            unfinished = start.last is not None and start.last_end is None
+            self.number = (start.last or 0) + (not unfinished)
+            if start.earlier_end is not None:
+                self.number, self._done = start.earlier, True
+                self.answered = read_messages(
+                    session, conversation_id, start.earlier_start, start.earlier_end
+                )
+            elif unfinished:
+                self._kept = _read(session, conversation_id, self.number)
+        self.unfinished = self._kept
+
+    def idempotency_key(self, position: int, task: str, slots: Mapping[str, str]) -> str:
+        rows = select(ExecutionRow).where(
+            ExecutionRow.conversation_id == self._conversation_id,
+            ExecutionRow.turn < self.number,
+            ExecutionRow.task == task,
+        )
+        with transaction(self._engine) as session:
+            earlier = session.scalars(rows.order_by(ExecutionRow.turn, ExecutionRow.position)).all()
+        settled = {row.idempotency_key for row in earlier if row.status == "answered"}
+        for row in earlier:
+            if row.idempotency_key not in settled and row.slots == slots:
+                return row.idempotency_key
+        return f"{self._conversation_id}:{self.number}:{position}"
+
+    def keep(self, record: TurnRecord) -> None:
+        first = self._kept is None
+        with self._writing({}, more=int(first)) as (opened, seq):
+            if first:
+                opened.execute(insert(MESSAGES), [customer_message(self._conversation_id, seq, record.text)])
+                opened.execute(insert(TURNS), [self._turn(seq, record)])
+            else:
+                self._update_turn(opened, record)
+            self._write_steps(opened, record, "intended")
+        self._kept = record
+
+    def finish(self, record: TurnRecord) -> tuple[Message, ...]:
+        about: dict[str, Any] = {
+            "state": record.state,
+            "status": _status(record.state),
+            "customer_id": record.state.customer_id,
+        }
+        if record.decisions:
+            about["policy_version"] = record.decisions[-1].policy_version
+        asked, count = int(self._kept is None), len(record.replies)
+        with self._writing(about, more=asked + count) as (opened, last):
+            first = last - count + 1
+            replies = [
+                bot_message(self._conversation_id, seq, draft)
+                for seq, draft in enumerate(record.replies, first)
+            ]
+            said = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
+            if said or replies:
+                opened.execute(insert(MESSAGES), [*said, *replies])
+            ends = {"reply_seq": first, "last_seq": last}
+            if asked:
+                opened.execute(insert(TURNS), [self._turn(first - 1, record) | ends])
+            else:
+                self._update_turn(opened, record, **ends)
+            self._write_steps(opened, record, "unanswered")
+        self._done = True
+        return tuple(as_message(row) for row in replies)
+
+    @contextmanager
+    def _writing(self, about: Mapping[str, Any], more: int) -> Iterator[tuple[Connection, int]]:
+        """A transaction that holds the conversation's row, and the seq of the last of `more` messages.
+
+        Raises Overtaken where somebody was first.
+        """
+        if self._done:
+            raise RuntimeError(f"Turn {self.number} of {self._conversation_id} is written already")
+        mine = {"conversation": self._conversation_id, "seen": self._version, "more": more}
+        with connection(self._engine, write=True) as opened:
+            change = GO_ON.values(about) if about else GO_ON
+            seq = opened.execute(change, {**mine, "now": datetime.now(UTC)}).scalar()
+            if seq is None:
+                raise Overtaken(self._conversation_id)
+            yield opened, seq
+        self._version += 1
+
+    def _turn(self, seq: int, record: TurnRecord) -> dict[str, Any]:
+        return {
+            "conversation_id": self._conversation_id,
+            "number": self.number,
+            "client_message_id": self._client_message_id,
+            "message_seq": seq,
+            "reply_seq": None,
+            "last_seq": None,
+            "text": record.text,
+            "understanding": record.understanding,
+            "state": record.state,
+            "latency_ms": record.latency_ms,
+        }
+
+    def _update_turn(self, opened: Connection, record: TurnRecord, **ends: int) -> None:
+        mine = (TURNS.c.conversation_id == self._conversation_id) & (TURNS.c.number == self.number)
+        news = {"state": record.state, "latency_ms": record.latency_ms, **ends}
+        opened.execute(update(TURNS).where(mine).values(news))
+
+    def _write_steps(self, opened: Connection, record: TurnRecord, without_answer: ExecutionStatus) -> None:
+        """What is new since the last time, and the answer to the execution that was waited for."""
+        turn = {"conversation_id": self._conversation_id, "turn": self.number}
+        known_decisions = len(self._kept.decisions) if self._kept else 0
+        known_executions = len(self._kept.executions) if self._kept else 0
+        decisions = [
+            {**turn, "step": step, **vars(decision)} for step, decision in enumerate(record.decisions, 1)
+        ][known_decisions:]
+        executions = [
+            {
+                **turn,
+                "position": position,
+                **vars(execution),
+                "status": without_answer if execution.outcome is None else "answered",
+            }
+            for position, execution in enumerate(record.executions, 1)
+        ]
+        if decisions:
+            opened.execute(insert(DECISIONS), decisions)
+        if known_executions:
+            waited_for = executions[known_executions - 1]
+            mine = (
+                EXECUTIONS.c[name] == waited_for[name] for name in ("conversation_id", "turn", "position")
+            )
+            answer = {name: waited_for[name] for name in ("status", "outcome", "facts")}
+            opened.execute(update(EXECUTIONS).where(*mine).values(answer))
+        if executions[known_executions:]:
+            opened.execute(insert(EXECUTIONS), executions[known_executions:])
+
+
+def _read(session: Session, conversation_id: str, number: int) -> TurnRecord:
+    """What is written down of an unfinished turn."""
+    turn = session.get_one(TurnRow, (conversation_id, number))
+    mine = (DecisionRow.conversation_id == conversation_id, DecisionRow.turn == number)
+    decisions = session.scalars(select(DecisionRow).where(*mine).order_by(DecisionRow.step))
+    mine = (ExecutionRow.conversation_id == conversation_id, ExecutionRow.turn == number)
+    executions = session.scalars(select(ExecutionRow).where(*mine).order_by(ExecutionRow.position))
+    return TurnRecord(
+        text=turn.text,
+        understanding=turn.understanding,
+        decisions=tuple(
+            Decision(
+                row.observation,
+                row.feature_version,
+                row.mask,
+                row.action,
+                row.probability,
+                row.policy_version,
+            )
+            for row in decisions
+        ),
+        executions=tuple(
+            Execution(row.idempotency_key, row.task, row.slots, row.outcome, row.facts) for row in executions
+        ),
+        replies=(),
+        state=turn.state,
+        latency_ms=turn.latency_ms,
+    )
+
+
+def _status(state: DialogueState) -> Status:
+    if state.closed:
+        return "closed"
+    return "handed_over" if state.handed_over else "open"
