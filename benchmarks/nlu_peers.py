@@ -13,6 +13,7 @@ import resource
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -78,7 +79,13 @@ class SetFit(MiniLm):
 
         model = SetFitModel(model_body=self.encoder, model_head=self.head)
         arguments = TrainingArguments(
-            batch_size=16, num_epochs=1, num_iterations=10, seed=seed, report_to="none", save_strategy="no"
+            output_dir=gettempdir(),
+            batch_size=16,
+            num_epochs=1,
+            num_iterations=10,
+            seed=seed,
+            report_to="none",
+            save_strategy="no",
         )
         rows = {"text": [e.text for e in examples], "label": labels_of(examples)}
         Trainer(model=model, args=arguments, train_dataset=Dataset.from_dict(rows)).train()
