@@ -10,7 +10,7 @@ import torch
 
 from chatbot.cli import main
 from moe.encoder import MixtureEncoder
-from nlu.pretrained import save_encoder
+from nlu.pretrained import load_encoder, save_encoder
 from tests.nlu.conftest import TINY, tokenizer_file
 
 __all__ = ["tokenizer_file"]
@@ -211,3 +211,23 @@ def test_that_an_encoder_that_cannot_be_used_is_named(run: Run, encoder: Path, b
     code, _, errors = run(*words, "--encoder", encoder)
     assert code == 1
     assert errors[-1].startswith(f"error: {encoder}")
+
+
+def test_that_an_encoder_is_made_of_the_dense_one_and_can_be_trained_from(run: Run, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n".join(f"where is my card number {n}, please" for n in range(60)), encoding="utf-8")
+    out = tmp_path / "made"
+    words = ("train", "encoder", "--data", lines, "--format", "lines", "--steps", "2", "--out", out)
+    code, told, errors = run(*words, "--json")
+    assert code == 0, errors
+    figures = json.loads(told.splitlines()[-1])
+    assert figures["agreement_upcycled"] > 0.6
+    assert figures["active_share"] < 0.6
+    assert load_encoder(out).config.active_share == figures["active_share"]
+
+
+def test_that_every_data_of_an_encoder_needs_a_format(run: Run, tmp_path: Path) -> None:
+    code, _, errors = run(
+        "train", "encoder", "--data", "a", "--data", "b", "--format", "sgd", "--out", tmp_path
+    )
+    assert (code, errors[-1]) == (1, "error: 2 --data but 1 --format; give one for each")
