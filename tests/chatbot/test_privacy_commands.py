@@ -80,7 +80,7 @@ def test_that_the_training_commands_are_found_when_they_are_asked_for() -> None:
     group: Any = get_command(cli.app)
     for name in ("train", "evaluate"):
         later = group.commands[name]
-        assert later.list_commands(None) == ["nlu", "policy"]
+        assert {"nlu", "policy"} <= set(later.list_commands(None))
         assert later.get_command(None, "policy").help
         assert later.get_command(None, "nothing") is None
 

@@ -543,5 +543,6 @@ def test_that_hearing_leaves_the_state_before_as_it_was(confirming: Talk) -> Non
 
 
 def test_that_the_last_messages_are_kept_latest_first(known: Talk) -> None:
-    known.says("one", "remark").says("two", "remark").says("three", "remark")
-    assert known.state.recent == ("three", "two")
+    for word in ("one", "two", "three", "four", "five"):
+        known.says(word, "remark")
+    assert known.state.recent == ("five", "four", "three", "two")
