@@ -15,7 +15,6 @@ from torch import Tensor
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
 from moe.quantisation import dequantise, quantise
-from nlu.batching import MicroBatcher
 from nlu.engine import WeightsError, serving_model
 from nlu.model import NluConfig, NluModel, Scores
 from nlu.pieces import ContextWindow, PieceSplitter
@@ -51,17 +50,10 @@ class Parser:
         self.splitter = splitter
         self.calibration = calibration
         self.pack = pack
-        self._together = MicroBatcher(self._parse_waiting)
 
     def parse(self, text: str, context: Sequence[str] = (), asked: str | None = None) -> Understanding:
-        """Understand a message, given the customer's earlier ones (latest first) and the slot just asked.
-
-        May be called from many threads: messages that wait at the same time go through the model together.
-        """
-        return self._together((text, self._with_question(context, asked)))
-
-    def _parse_waiting(self, waiting: Sequence[tuple[str, Sequence[str]]]) -> list[Understanding]:
-        return self.parse_many([text for text, _ in waiting], [context for _, context in waiting])
+        """Understand a message, given the customer's earlier ones (latest first) and the slot just asked."""
+        return self.parse_many([text], [self._with_question(context, asked)])[0]
 
     def _with_question(self, context: Sequence[str], asked: str | None) -> Sequence[str]:
         return context if asked is None or self.pack is None else [question(self.pack, asked), *context]
