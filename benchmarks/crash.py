@@ -101,7 +101,7 @@ class Client(threading.Thread):
             self.done.transfers.append(cents)
 
     def _say_until(self, conversation: str, text: str, expected: str) -> None:
-        """Say it; and again, after the bot has taken the task up anew, where the bank did not answer in time."""
+        """Say it; where the bank did not answer in time, again, after the bot has taken the task up anew."""
         answer = self._say(conversation, text)
         while UNAVAILABLE in answer:
             self.unavailable += 1
