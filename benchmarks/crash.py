@@ -43,6 +43,8 @@ PATIENCE = 5
 REPEAT_SECONDS = 0.2
 IMPATIENCE = 0.05
 """How often a client that got no answer asks something else before it repeats its message."""
+UNAVAILABLE = "the same again"
+"""In what the bot says where the bank did not answer."""
 ENOUGH_CENTS = 1_000_00
 
 
@@ -73,6 +75,7 @@ class Client(threading.Thread):
         self.random = random.Random(seed)
         self.done = Acknowledged()
         self.repeats = 0
+        self.unavailable = 0
         self.statuses: list[tuple[float, int]] = []
         """When each request was answered, and how; 0 where the connection broke."""
         self.failure: Exception | None = None
@@ -93,20 +96,29 @@ class Client(threading.Thread):
             cents = len(self.done.transfers) + 1
             money = f"${cents / 100:.2f}"
             values = f"transfer_amount={money} | target_account_number={person.target}"
-            self._say(conversation, f"transfer_money | {'' if number else proof}{values}", money)
-            self._say(conversation, "Yes, go ahead", money)
+            self._say_until(conversation, f"transfer_money | {'' if number else proof}{values}", money)
+            self._say_until(conversation, "Yes, go ahead", money)
             self.done.transfers.append(cents)
 
-    def _say(self, conversation: str, text: str, expected: str = "") -> None:
+    def _say_until(self, conversation: str, text: str, expected: str) -> None:
+        """Say it; where the bank did not answer in time, again, after the bot has taken the task up anew."""
+        answer = self._say(conversation, text)
+        while UNAVAILABLE in answer:
+            self.unavailable += 1
+            answer = self._say(conversation, "are you there?")
+            if text.startswith("Yes") and UNAVAILABLE not in answer:
+                answer = self._say(conversation, text)
+        if expected not in answer:
+            raise RuntimeError(f"{text!r} was answered with {answer!r}")
+
+    def _say(self, conversation: str, text: str) -> str:
         message_id = f"{self.random.getrandbits(64):x}"
         path = f"/v1/conversations/{conversation}/messages"
         while (answer := self._try(path, {"text": text, "client_message_id": message_id})) is None:
-            if expected and self.random.random() < IMPATIENCE:
+            if text != "are you there?" and self.random.random() < IMPATIENCE:
                 self._say(conversation, "are you there?")
         self.done.answers[conversation, message_id] = answer["messages"]
-        words = " ".join(message["text"] for message in answer["messages"])
-        if expected not in words:
-            raise RuntimeError(f"{text!r} was answered with {words!r}")
+        return " ".join(message["text"] for message in answer["messages"])
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         while (answer := self._try(path, body)) is None:
@@ -164,6 +176,7 @@ def crash(url: str, kills: int, clients: int, seed: int) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "messages_acknowledged": sum(len(client.done.answers) for client in crowd),
         "messages_repeated": sum(client.repeats for client in crowd),
+        "bank_unavailable": sum(client.unavailable for client in crowd),
         "transfers": sum(len(client.done.transfers) for client in crowd),
         "problems": problems,
     }

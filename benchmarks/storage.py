@@ -12,6 +12,7 @@ import argparse
 import random
 import statistics
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -39,8 +40,9 @@ EXECUTES = (3, 8)
 PROCESSES = {"sqlite": (1,), "postgresql": (1, 2)}
 """SQLite has one writer, and is for one server process."""
 WARM_UP = 100
+QUICKLY = {"sqlite": ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF"), "postgresql": ()}
 SETTLE = {
-    "sqlite": ("PRAGMA wal_checkpoint(TRUNCATE)",),
+    "sqlite": ("PRAGMA synchronous = FULL", "PRAGMA journal_mode = WAL"),
     "postgresql": ("SET statement_timeout = 0", "VACUUM ANALYZE", "CHECKPOINT"),
 }
 GREETING = Draft("Hello, I am Marlow, the virtual assistant of Harbor Trust Bank. How can I help you today?")
@@ -155,10 +157,10 @@ def _columns(table: Table) -> list[str]:
     return [key, *(name for name in names if name != key)]
 
 
-def fill(url: str, turns: int) -> list[str]:
+def fill(url: str, turns: int, record: TurnRecord) -> list[str]:
     """Copy one conversation in SQL until `turns` are stored. Returns the ids of a thousand of them."""
     engine = open_database(url)
-    store, record = ConversationStore(engine), a_turn(load_pack(PACK), DialogueState())
+    store = ConversationStore(engine)
     template = store.create("banking", None, GREETING)
     for _ in range(LENGTH):
         take_turn(store, template, record)
@@ -169,6 +171,7 @@ def fill(url: str, turns: int) -> list[str]:
         if sqlite
         else "WITH numbers AS (SELECT generate_series(1, :count) AS n)"
     )
+    _settle(engine, QUICKLY)
     with engine.connect().execution_options(write=True) as connection, connection.begin():
         if not sqlite:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -189,22 +192,27 @@ def fill(url: str, turns: int) -> list[str]:
             connection.execute(text(copy), {"template": template, "count": turns // LENGTH})
         some = connection.execute(text("SELECT id FROM conversations ORDER BY id LIMIT 100000"))
         ids = random.Random(0).sample([row.id for row in some], min(1000, turns // LENGTH))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        driver: Any = connection.connection.driver_connection
-        for statement in SETTLE[engine.dialect.name]:
-            driver.execute(statement)
+    _settle(engine, SETTLE)
     engine.dispose()
     return ids
+
+
+def _settle(engine: Engine, statements: Mapping[str, tuple[str, ...]]) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        driver: Any = connection.connection.driver_connection
+        for statement in statements[engine.dialect.name]:
+            driver.execute(statement)
 
 
 def measure_size(small: str, large: str, turns: int, samples: int) -> dict[str, Any]:
     """Milliseconds to load a conversation and append a turn, in turn in the one database and in the other."""
     start = time.perf_counter()
-    places = [(url, fill(url, count)) for url, count in ((small, samples), (large, turns))]
+    record = a_turn(load_pack(PACK), DialogueState())
+    places = [(url, fill(url, count, record)) for url, count in ((small, samples), (large, turns))]
     filled = time.perf_counter() - start
     engines = [open_database(url) for url, _ in places]
     stores = [ConversationStore(engine) for engine in engines]
-    record, times = a_turn(load_pack(PACK), DialogueState()), ([], [])  # type: ignore[var-annotated]
+    times: tuple[list[float], list[float]] = ([], [])
     for number in range(samples + WARM_UP):
         for store, (_, ids), spent in zip(stores, places, times, strict=True):
             conversation = ids[number % len(ids)]

@@ -23,6 +23,7 @@ from chatbot.bot import BadMessage, Chatbot
 from chatbot.gate import Closing
 from chatbot.recovery import recover
 from chatbot.workers import Overloaded, Workers
+from domains.backend import BackendError
 from storage.conversations import UnknownConversation, UnknownMessage
 from storage.database import StorageError
 from storage.records import Author, Message
@@ -258,6 +259,11 @@ def _answer_errors(app: FastAPI) -> None:
     def answer_storage_error(request: Request, error: StorageError) -> Response:
         logger.error("%s %s: %s", request.method, request.url.path, error)
         return problem(503, "The database does not answer. Please try again.", {"Retry-After": RETRY_AFTER})
+
+    @app.exception_handler(BackendError)
+    def answer_backend_error(request: Request, error: BackendError) -> Response:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+        return problem(503, "Our systems do not answer. Please try again.", {"Retry-After": RETRY_AFTER})
 
     @app.exception_handler(Overloaded)
     @app.exception_handler(Closing)

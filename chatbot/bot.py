@@ -57,7 +57,8 @@ class Chatbot:
         """Answer a message. What is returned is committed, and nothing of it can happen twice.
 
         The same client_message_id gives the same answer again and acts once. Raises BadMessage,
-        UnknownConversation, StorageError.
+        UnknownConversation, StorageError, and BackendError where a crash left open whether something was
+        done and the business system cannot be asked.
         """
         text = clean(text)
         message_id = client_message_id or uuid4().hex  # by which a message begun anew knows what it did
@@ -68,7 +69,7 @@ class Chatbot:
         """Finish the turn that a crash interrupted, if there is one. Raises BackendError, StorageError."""
         with self.gate.passing(), self.store.turn(conversation_id, None) as turn:
             if turn.unfinished is not None:
-                self._complete(turn, Plan.of(turn.unfinished), patient=True)
+                self._complete(turn, Plan.of(turn.unfinished))
 
     def close(self) -> None:
         """Take no more messages, and wait for those that are being answered."""
@@ -95,14 +96,14 @@ class Chatbot:
             draft = self._word(plan, turn.number)
         return turn.finish(plan.record(watch.milliseconds, draft))
 
-    def _complete(self, turn: Turn, plan: Plan, patient: bool = False) -> None:
+    def _complete(self, turn: Turn, plan: Plan) -> None:
         """Take up an interrupted turn where it was going to ask the business system.
 
-        Where nobody waits for an answer, `patient` leaves it as it is while that system is out of reach.
+        It may have acted already, so the conversation does not go on before it has answered.
         """
         try:
-            if self._ask(plan, patient):
-                self._decide(turn, plan)
+            self._ask(plan)
+            self._decide(turn, plan)
             draft = self._word(plan, turn.number)
         except (StorageError, BackendError):
             raise
@@ -122,7 +123,7 @@ class Chatbot:
                 break
 
     def _execute(self, turn: Turn, plan: Plan, action: Action) -> bool:
-        """Write down what is intended, and only then do it."""
+        """Write down what is intended, and only then do it; False when no answer came."""
         task = action.argument or self.pack.domain.authentication.task
         wanted = self._slots_of(task)
         slots = {name: value.value for name, value in plan.state.slots.items() if name in wanted}
@@ -130,20 +131,18 @@ class Chatbot:
             slots[CUSTOMER_ID] = plan.state.customer_id
         plan.intend(turn.idempotency_key(len(plan.executions) + 1, task, slots), task, slots)
         turn.keep(plan.record({}))
-        return self._ask(plan)
-
-    def _ask(self, plan: Plan, patient: bool = False) -> bool:
-        """Ask the business system for the last intention; False when no answer came."""
-        intended = plan.executions[-1]
         try:
-            result = self.backend.execute(intended.task, intended.slots, intended.idempotency_key)
+            self._ask(plan)
         except BackendError:
-            if patient:
-                raise
             plan.give_up()
             return False
-        plan.answer(result, self.pack)
         return True
+
+    def _ask(self, plan: Plan) -> None:
+        """Ask the business system for the last intention."""
+        intended = plan.executions[-1]
+        result = self.backend.execute(intended.task, intended.slots, intended.idempotency_key)
+        plan.answer(result, self.pack)
 
     def _slots_of(self, task: str) -> set[str]:
         if task == self.pack.domain.authentication.task:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from storage.database import TryAgain, connection, transaction
 from storage.messages import (
@@ -29,6 +30,7 @@ from storage.tables import DecisionRow, ExecutionRow, Status, TurnRow
 
 TURNS, DECISIONS, EXECUTIONS = (cast(Table, row.__table__) for row in (TurnRow, DecisionRow, ExecutionRow))
 LAST, EARLIER = TURNS.alias("last"), TURNS.alias("earlier")
+ANSWERED = EXECUTIONS.alias("answered")
 START = (
     select(
         CONVERSATIONS.c.version,
@@ -58,7 +60,44 @@ START = (
     .where(CONVERSATIONS.c.id == bindparam("id"))
 )
 """All that a turn starts from, in one query."""
-GO_ON = SAY.where(CONVERSATIONS.c.version == bindparam("seen")).values(version=CONVERSATIONS.c.version + 1)
+KEEP_ON = SAY.where(CONVERSATIONS.c.version == bindparam("seen")).values(version=CONVERSATIONS.c.version + 1)
+FINISH = KEEP_ON.values(
+    state=bindparam("state_after"),
+    status=bindparam("status_after"),
+    customer_id=bindparam("customer"),
+    policy_version=func.coalesce(bindparam("policy"), CONVERSATIONS.c.policy_version),
+)
+THIS_TURN = (TURNS.c.conversation_id == bindparam("conversation")) & (TURNS.c.number == bindparam("turn"))
+KEEP_TURN = update(TURNS).where(THIS_TURN).values(state=bindparam("state_after"))
+FINISH_TURN = KEEP_TURN.values(
+    latency_ms=bindparam("latency"), reply_seq=bindparam("first"), last_seq=bindparam("last")
+)
+ANSWER = (
+    update(EXECUTIONS)
+    .where(
+        EXECUTIONS.c.conversation_id == bindparam("conversation"),
+        EXECUTIONS.c.turn == bindparam("this_turn"),
+        EXECUTIONS.c.position == bindparam("place"),
+    )
+    .values(status=bindparam("status_now"), outcome=bindparam("outcome_now"), facts=bindparam("facts_now"))
+)
+WITHOUT_ANSWER = (
+    select(EXECUTIONS.c.idempotency_key, EXECUTIONS.c.slots)
+    .where(
+        EXECUTIONS.c.conversation_id == bindparam("conversation"),
+        EXECUTIONS.c.turn < bindparam("this_turn"),
+        EXECUTIONS.c.task == bindparam("what"),
+        EXECUTIONS.c.status == "unanswered",
+        EXECUTIONS.c.idempotency_key.not_in(
+            select(ANSWERED.c.idempotency_key).where(
+                ANSWERED.c.conversation_id == bindparam("conversation"), ANSWERED.c.status == "answered"
+            )
+        ),
+    )
+    .order_by(EXECUTIONS.c.turn, EXECUTIONS.c.position)
+)
+"""What was asked for and never answered since. Statements are made once: that costs more than their rows."""
+ADD_MESSAGES, ADD_TURN, ADD_DECISIONS, ADD_EXECUTIONS = map(insert, (MESSAGES, TURNS, DECISIONS, EXECUTIONS))
 
 
 class Overtaken(TryAgain):
@@ -137,40 +176,34 @@ class OpenTurn:
         self.unfinished = self._kept
 
     def idempotency_key(self, position: int, task: str, slots: Mapping[str, str]) -> str:
-        rows = select(ExecutionRow).where(
-            ExecutionRow.conversation_id == self._conversation_id,
-            ExecutionRow.turn < self.number,
-            ExecutionRow.task == task,
-        )
-        with transaction(self._engine) as session:
-            earlier = session.scalars(rows.order_by(ExecutionRow.turn, ExecutionRow.position)).all()
-        settled = {row.idempotency_key for row in earlier if row.status == "answered"}
-        for row in earlier:
-            if row.idempotency_key not in settled and row.slots == slots:
-                return row.idempotency_key
+        mine = {"conversation": self._conversation_id, "this_turn": self.number, "what": task}
+        with connection(self._engine) as opened:
+            for row in opened.execute(WITHOUT_ANSWER, mine):
+                if row.slots == slots:
+                    return str(row.idempotency_key)
         return f"{self._conversation_id}:{self.number}:{position}"
 
     def keep(self, record: TurnRecord) -> None:
         first = self._kept is None
-        with self._writing({}, more=int(first)) as (opened, seq):
+        with self._writing(KEEP_ON, more=int(first)) as (opened, seq):
             if first:
-                opened.execute(insert(MESSAGES), [customer_message(self._conversation_id, seq, record.text)])
-                opened.execute(insert(TURNS), [self._turn(seq, record)])
+                said = customer_message(self._conversation_id, seq, record.text)
+                opened.execute(ADD_MESSAGES, [said])
+                opened.execute(ADD_TURN, [self._turn(seq, record)])
             else:
-                self._update_turn(opened, record)
+                opened.execute(KEEP_TURN, self._this_turn(record))
             self._write_steps(opened, record, "intended")
         self._kept = record
 
     def finish(self, record: TurnRecord) -> tuple[Message, ...]:
-        about: dict[str, Any] = {
-            "state": record.state,
-            "status": _status(record.state),
-            "customer_id": record.state.customer_id,
-        }
-        if record.decisions:
-            about["policy_version"] = record.decisions[-1].policy_version
         asked, count = int(self._kept is None), len(record.replies)
-        with self._writing(about, more=asked + count) as (opened, last):
+        about = {
+            "state_after": record.state,
+            "status_after": _status(record.state),
+            "customer": record.state.customer_id,
+            "policy": record.decisions[-1].policy_version if record.decisions else None,
+        }
+        with self._writing(FINISH, more=asked + count, **about) as (opened, last):
             first = last - count + 1
             replies = [
                 bot_message(self._conversation_id, seq, draft)
@@ -178,18 +211,21 @@ class OpenTurn:
             ]
             said = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
             if said or replies:
-                opened.execute(insert(MESSAGES), [*said, *replies])
-            ends = {"reply_seq": first, "last_seq": last}
+                opened.execute(ADD_MESSAGES, [*said, *replies])
             if asked:
-                opened.execute(insert(TURNS), [self._turn(first - 1, record) | ends])
+                row = self._turn(first - 1, record)
+                opened.execute(ADD_TURN, [row | {"reply_seq": first, "last_seq": last}])
             else:
-                self._update_turn(opened, record, **ends)
+                ends = {"first": first, "last": last, "latency": record.latency_ms}
+                opened.execute(FINISH_TURN, self._this_turn(record) | ends)
             self._write_steps(opened, record, "unanswered")
         self._done = True
         return tuple(as_message(row) for row in replies)
 
     @contextmanager
-    def _writing(self, about: Mapping[str, Any], more: int) -> Iterator[tuple[Connection, int]]:
+    def _writing(
+        self, change: ReturningUpdate[Any], more: int, **about: Any
+    ) -> Iterator[tuple[Connection, int]]:
         """A transaction that holds the conversation's row, and the seq of the last of `more` messages.
 
         Raises Overtaken where somebody was first.
@@ -198,12 +234,14 @@ class OpenTurn:
             raise RuntimeError(f"Turn {self.number} of {self._conversation_id} is written already")
         mine = {"conversation": self._conversation_id, "seen": self._version, "more": more}
         with connection(self._engine, write=True) as opened:
-            change = GO_ON.values(about) if about else GO_ON
-            seq = opened.execute(change, {**mine, "now": datetime.now(UTC)}).scalar()
+            seq = opened.execute(change, {**mine, **about, "now": datetime.now(UTC)}).scalar()
             if seq is None:
                 raise Overtaken(self._conversation_id)
             yield opened, seq
         self._version += 1
+
+    def _this_turn(self, record: TurnRecord) -> dict[str, Any]:
+        return {"conversation": self._conversation_id, "turn": self.number, "state_after": record.state}
 
     def _turn(self, seq: int, record: TurnRecord) -> dict[str, Any]:
         return {
@@ -218,11 +256,6 @@ class OpenTurn:
             "state": record.state,
             "latency_ms": record.latency_ms,
         }
-
-    def _update_turn(self, opened: Connection, record: TurnRecord, **ends: int) -> None:
-        mine = (TURNS.c.conversation_id == self._conversation_id) & (TURNS.c.number == self.number)
-        news = {"state": record.state, "latency_ms": record.latency_ms, **ends}
-        opened.execute(update(TURNS).where(mine).values(news))
 
     def _write_steps(self, opened: Connection, record: TurnRecord, without_answer: ExecutionStatus) -> None:
         """What is new since the last time, and the answer to the execution that was waited for."""
@@ -242,16 +275,18 @@ class OpenTurn:
             for position, execution in enumerate(record.executions, 1)
         ]
         if decisions:
-            opened.execute(insert(DECISIONS), decisions)
+            opened.execute(ADD_DECISIONS, decisions)
         if known_executions:
             waited_for = executions[known_executions - 1]
-            mine = (
-                EXECUTIONS.c[name] == waited_for[name] for name in ("conversation_id", "turn", "position")
-            )
-            answer = {name: waited_for[name] for name in ("status", "outcome", "facts")}
-            opened.execute(update(EXECUTIONS).where(*mine).values(answer))
+            answer = {f"{name}_now": waited_for[name] for name in ("status", "outcome", "facts")}
+            mine = {
+                "conversation": self._conversation_id,
+                "this_turn": self.number,
+                "place": known_executions,
+            }
+            opened.execute(ANSWER, mine | answer)
         if executions[known_executions:]:
-            opened.execute(insert(EXECUTIONS), executions[known_executions:])
+            opened.execute(ADD_EXECUTIONS, executions[known_executions:])
 
 
 def _read(session: Session, conversation_id: str, number: int) -> TurnRecord:
