@@ -1,5 +1,6 @@
 """The command that makes the encoder from which every NLU model starts."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -33,9 +34,10 @@ def train_encoder(
     texts = sorted(set().union(*map(load_texts, data, format)))
     folder = pretrained_folder()
     splitter = PieceSplitter(folder / "tokenizer.json")
-    config = EncoderConfig(dropout=0.0)
+    config = EncoderConfig()
     dense = dense_encoder(config)
-    student = upcycle(dense, config, islice(text_batches(texts, splitter, seed), TYPICAL), seed)
+    without_dropout = replace(config, dropout=0.0)
+    student = upcycle(dense, without_dropout, islice(text_batches(texts, splitter, seed), TYPICAL), seed)
     unseen = list(islice(text_batches(texts, splitter, seed + 1), TYPICAL))
     upcycled = agreement(student, dense, unseen)
     with Progress() as progress:
@@ -47,6 +49,7 @@ def train_encoder(
             HealingConfig(steps=steps),
             lambda step, loss: progress.update(bar, completed=step + 1, description=f"loss {loss:.3f}"),
         )
+    student.config = config  # what is trained from it has dropout again
     save_encoder(student, out, folder / "tokenizer.json")
     healed = agreement(student, dense, unseen)
     figures = {"sentences": len(texts), "agreement_upcycled": upcycled, "agreement_healed": healed}
