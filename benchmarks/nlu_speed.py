@@ -119,6 +119,8 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=5)
     arguments.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = arguments.parse_args()
+    if options.messages < BATCH:
+        arguments.error(f"--messages must be at least {BATCH}, a whole batch")
     settings = Settings()
     pack = load_pack(settings.domain)
     folder = settings.models / "nlu"
