@@ -24,6 +24,8 @@ from fastapi.testclient import TestClient
 
 from benchmarks.plain_bot import PACK, build_plain_bot
 from chatbot.api import create_api
+from chatbot.assembly import business_database
+from domains.banking.backend import open_backend
 from domains.schema import Pack, load_pack
 from storage.migration import upgrade
 
@@ -104,6 +106,7 @@ class PlainServers:
 @contextmanager
 def running_plain_servers(database: str, processes: int = 1) -> Iterator[PlainServers]:
     """Raises httpx.HTTPError where they do not start."""
+    open_backend(business_database(database, "banking")).close()  # the first one makes its tables
     first = _free_ports(processes)
     command = [sys.executable, "-m", "benchmarks.plain_server", "--database", database]
     command += ["--port", str(first), "--processes", str(processes)]

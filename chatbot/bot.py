@@ -62,7 +62,7 @@ class Chatbot:
         """
         text = clean(text)
         message_id = client_message_id or uuid4().hex  # by which a message begun anew knows what it did
-        with self.gate.passing():
+        with self.gate.passing(), self.store.alone(conversation_id):
             return retry(lambda: self._reply(conversation_id, text, message_id))
 
     def recover(self, conversation_id: str) -> None:

@@ -31,7 +31,7 @@ class ConversationStore:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._queues = tuple(threading.Lock() for _ in range(QUEUES))
+        self._queues = tuple(threading.RLock() for _ in range(QUEUES))
 
     def create(self, pack: str, visitor: str | None = None, opening: Draft | None = None) -> str:
         """The id of a new conversation, which the bot opens with `opening`."""
@@ -62,12 +62,8 @@ class ConversationStore:
         return retry(lambda: self._read(conversation_id)).state
 
     @contextmanager
-    def turn(self, conversation_id: str, client_message_id: str | None) -> Iterator[Turn]:
-        """The next turn. What it writes is committed by its `keep` and `finish`, and by nothing else.
-
-        Threads of this process wait for each other here, so that they need not think in vain. Whether
-        another process was first shows when the turn is written: see Overtaken.
-        """
+    def alone(self, conversation_id: str) -> Iterator[None]:
+        """Keep the other threads of this process out of the conversation, also while a turn is begun anew."""
         queue = self._queues[hash(conversation_id) % QUEUES]
         if not queue.acquire(timeout=TURN_SECONDS):
             raise StorageError(
@@ -75,9 +71,19 @@ class ConversationStore:
                 f"{TURN_SECONDS} s; try again"
             )
         try:
-            yield OpenTurn(self.engine, conversation_id, client_message_id)
+            yield
         finally:
             queue.release()
+
+    @contextmanager
+    def turn(self, conversation_id: str, client_message_id: str | None) -> Iterator[Turn]:
+        """The next turn. What it writes is committed by its `keep` and `finish`, and by nothing else.
+
+        Threads of this process wait for each other here, so that they need not think in vain. Whether
+        another process was first shows when the turn is written: see Overtaken.
+        """
+        with self.alone(conversation_id):
+            yield OpenTurn(self.engine, conversation_id, client_message_id)
 
     def interrupted(self) -> tuple[str, ...]:
         """Conversations whose last turn waits for the business system, or did so when its server died."""

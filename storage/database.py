@@ -22,6 +22,8 @@ CONNECT_SECONDS = 5
 POOL_SECONDS = 5
 RETRY_SECONDS = 10
 """How long work is begun anew that another writer or a lost connection stopped."""
+LONGEST_PAUSE = 0.02
+"""Short, so that who has waited has the same chance as who comes new."""
 POSTGRESQL_TIMEOUTS = {
     "statement_timeout": "30s",
     "lock_timeout": "15s",
@@ -117,7 +119,7 @@ def retry(work: Callable[[], Answer]) -> Answer:
         except TryAgain:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.25)))
+            time.sleep(random.uniform(0, min(0.002 * 2**attempt, LONGEST_PAUSE)))
     raise AssertionError("unreachable")
 
 

@@ -1,6 +1,7 @@
 """Databases that are full, damaged, locked or cut off: a cause and a remedy, and nothing half written."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +183,10 @@ def test_a_conversation_that_is_busy_for_long_says_so(
     monkeypatch.setattr("storage.conversations.TURN_SECONDS", 0.01)
     store = ConversationStore(engine)
     conversation = store.create("banking")
-    with (
-        store.turn(conversation, None),
-        pytest.raises(StorageError, match="is busy"),
-        store.turn(conversation, None),
-    ):
-        pass
+    with store.turn(conversation, None), ThreadPoolExecutor() as pool:
+        other = pool.submit(take_turn, store, conversation)
+        with pytest.raises(StorageError, match="is busy"):
+            other.result()
 
 
 def test_two_processes_in_one_conversation_cannot_both_write(engine: Engine) -> None:
