@@ -49,6 +49,9 @@ NINE = re.compile(r"(?<![\d·])\d{9}(?!\d)")
 PLAIN_DAY = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])20\d\d|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])20\d\d"
 DIGITS = re.compile(rf"(?<![\d·])(?!(?:{PLAIN_DAY})(?!\d))\d{{8,}}(?!\d)")
 
+TWICE = re.compile(r"(?i)\b(card|account) \1 (?=··)")
+"""What the customer had named already."""
+
 
 def mask(text: str) -> str:
     """`text` without card, account, social security and telephone numbers and e-mail addresses.
@@ -74,7 +77,8 @@ def _mask(text: str) -> str:
     text = SPACED.sub(lambda match: _last_four(match[0]), text)
     text = SPELT.sub("number ·· ", text)
     text = NINE.sub("··", text)
-    return DIGITS.sub(lambda match: _last_four(match[0]), text)
+    text = DIGITS.sub(lambda match: _last_four(match[0]), text)
+    return TWICE.sub(r"\1 ", text)
 
 
 def _card_or_as_is(groups: str) -> str:

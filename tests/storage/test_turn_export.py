@@ -112,7 +112,7 @@ def test_that_texts_come_without_their_values(small: Engine) -> None:
     with store.turn(store.create("banking"), None) as turn:
         turn.finish(type(record)(**{**vars(record), "text": text, "understanding": heard}))
     (row,) = learning_rows(small, texts=True)
-    assert row["text"] == "I am {name}, card card ··1111, mail e-mail ··, ssn ··"
+    assert row["text"] == "I am {name}, card ··1111, mail e-mail ··, ssn ··"
     (row,) = learning_rows(small)
     assert row["text"] is None
 
