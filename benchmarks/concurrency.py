@@ -91,11 +91,19 @@ def _write(urls: Sequence[str], number: int, ids: Sequence[str], count: int) -> 
             conversation, text = chance.choice(ids), f"{number} {step}"
             path = f"{chance.choice(urls)}/v1/conversations/{conversation}/messages"
             start = time.perf_counter()
-            response = http.post(path, json={"text": text})
+            response = _post(http, path, {"text": text, "client_message_id": f"{number}-{step}"})
             spent = 1000 * (time.perf_counter() - start)
             answer = response.json()["messages"] if response.is_success else response.status_code
             told.append((conversation, text, answer, spent))
     return told
+
+
+def _post(http: httpx.Client, path: str, body: dict[str, str]) -> httpx.Response:
+    """Once more where a connection broke that had been idle for too long."""
+    try:
+        return http.post(path, json=body)
+    except httpx.TransportError:
+        return http.post(path, json=body)
 
 
 def _compare(url: str, ids: Sequence[str], told: Sequence[Sequence[Told]]) -> list[str]:

@@ -9,6 +9,7 @@ is that of the measuring processes; it tells what a turn costs where others use 
 """
 
 import argparse
+import json
 import random
 import statistics
 import time
@@ -20,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, text
 
-from benchmarks.databases import fresh_databases
+from benchmarks.databases import Kind, fresh_databases
 from benchmarks.plain_bot import PACK, PlainParser
 from benchmarks.server import write
 from dialog_policy.features import FEATURE_VERSION
@@ -240,25 +241,36 @@ def _median_and_p95(times: list[float]) -> tuple[float, float]:
     return cuts[9], cuts[18]
 
 
+def measure_throughputs(database: Kind, seconds: float) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    with fresh_databases(database, 1) as (url,):
+        for processes in PROCESSES[database]:
+            rate, cost = measure_throughput(url, seconds, processes)
+            figures[f"turns_per_s_{processes}_processes"] = round(rate)
+            figures[f"turn_cpu_ms_{processes}_processes"] = round(cost, 2)
+        rate, cost = measure_inserts(url, seconds)
+    return figures | {"plain_inserts_per_s": round(rate), "plain_inserts_cpu_ms": round(cost, 2)}
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--database", choices=["sqlite", "postgresql"], required=True)
     arguments.add_argument("--turns", type=int, default=1_000_000)
     arguments.add_argument("--samples", type=int, default=2000)
     arguments.add_argument("--seconds", type=float, default=20)
+    arguments.add_argument("--only", choices=["throughput", "size"], help="leave the other's figures")
     arguments.add_argument("--out", type=Path)
     options = arguments.parse_args()
+    out = options.out or Path(__file__).with_name(f"storage-{options.database}.json")
     figures: dict[str, Any] = {"database": options.database}
-    with fresh_databases(options.database, 1) as (url,):
-        for processes in PROCESSES[options.database]:
-            rate, cost = measure_throughput(url, options.seconds, processes)
-            figures[f"turns_per_s_{processes}_processes"] = round(rate)
-            figures[f"turn_cpu_ms_{processes}_processes"] = round(cost, 2)
-        rate, cost = measure_inserts(url, options.seconds)
-        figures |= {"plain_inserts_per_s": round(rate), "plain_inserts_cpu_ms": round(cost, 2)}
-    with fresh_databases(options.database, 2) as (small, large):
-        figures |= measure_size(small, large, options.turns, options.samples)
-    write(options.out or Path(__file__).with_name(f"storage-{options.database}.json"), figures)
+    if options.only:
+        figures |= json.loads(out.read_text(encoding="utf-8"))
+    if options.only != "size":
+        figures |= measure_throughputs(options.database, options.seconds)
+    if options.only != "throughput":
+        with fresh_databases(options.database, 2) as (small, large):
+            figures |= measure_size(small, large, options.turns, options.samples)
+    write(out, figures)
 
 
 if __name__ == "__main__":
