@@ -287,7 +287,7 @@ def _bodies(messages: Sequence[Message]) -> list[MessageBody]:
         MessageBody(
             seq=message.seq,
             author=message.author,
-            text=message.text,
+            text=message.shown,
             buttons=[ButtonBody(label=button.label, text=button.text) for button in message.buttons] or None,
             rating=message.rating or None,
         )

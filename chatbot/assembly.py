@@ -1,5 +1,6 @@
 """One chatbot from its settings."""
 
+import logging
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -12,7 +13,11 @@ from domains.schema import load_pack
 from nlu.parser import load_parser
 from storage.conversations import ConversationStore
 from storage.database import open_database
+from storage.encryption import VARIABLE
 from storage.migration import upgrade
+from storage.vault import unlock
+
+logger = logging.getLogger(__name__)
 
 
 def build_chatbot(settings: Settings) -> Chatbot:
@@ -22,6 +27,9 @@ def build_chatbot(settings: Settings) -> Chatbot:
     policy = load_policy(settings.models / "policy", pack)
     engine = open_database(settings.database)
     upgrade(engine)
+    unlock(engine, settings.keys, required=settings.encryption == "required")
+    if not settings.keys:
+        logger.warning("Customers' texts and values are stored in clear; to encrypt them set %s", VARIABLE)
     backend = pack.backend(business_database(settings.database, pack.name))
     return Chatbot(pack, parser, policy, backend, TemplateReply(pack), ConversationStore(engine))
 

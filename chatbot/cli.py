@@ -1,41 +1,79 @@
-"""The command `chatbot`."""
+"""The command `chatbot`. Commands that need no model start without importing what models need."""
+
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from chatbot import nlu_commands, policy_commands, serve_commands
-from dialog_policy.policy import PolicyError
+from chatbot import database_commands, privacy_commands, serve_commands
 from domains.document import PackError
-from nlu.data import DataError
-from nlu.parser import ModelError
-from nlu.pretrained import PretrainedError
+from nlu.text_files import DataError
 from storage.database import StorageError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-train = typer.Typer(no_args_is_help=True, help="Train a model.")
-evaluate = typer.Typer(no_args_is_help=True, help="Measure a model.")
-app.add_typer(train, name="train")
-app.add_typer(evaluate, name="evaluate")
+MODEL_COMMANDS = {
+    "train": {
+        "encoder": "encoder_commands.train_encoder",
+        "nlu": "nlu_commands.train_nlu",
+        "policy": "policy_commands.train_policy",
+    },
+    "check": {"nlu": "nlu_commands.check_nlu"},
+    "evaluate": {"nlu": "nlu_commands.evaluate_nlu", "policy": "policy_commands.evaluate_policy"},
+}
 
-app.command("understand")(nlu_commands.understand)
-train.command("nlu")(nlu_commands.train_nlu)
-evaluate.command("nlu")(nlu_commands.evaluate_nlu)
-train.command("policy")(policy_commands.train_policy)
-evaluate.command("policy")(policy_commands.evaluate_policy)
+
+class LaterGroup(TyperGroup):
+    """A group whose commands are imported when one of them is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(MODEL_COMMANDS[str(self.name)])
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        place = MODEL_COMMANDS[str(self.name)].get(cmd_name)
+        if place is None:
+            return None
+        module, _, function = place.partition(".")
+        single = typer.Typer(add_completion=False)
+        single.command(cmd_name)(getattr(import_module(f"chatbot.{module}"), function))
+        return get_command(single)
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("serve")(serve_commands.serve)
 app.command("chat")(serve_commands.chat)
-database = typer.Typer(no_args_is_help=True, help="Care for the database.")
-app.add_typer(database, name="database")
-database.command("upgrade")(serve_commands.upgrade_database)
-database.command("downgrade")(serve_commands.downgrade_database)
-database.command("check")(serve_commands.check_database)
+app.command("understand")(serve_commands.understand)
+app.add_typer(typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Train a model."), name="train")
+checks = typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Check data before it is trained on.")
+app.add_typer(checks, name="check")
+app.add_typer(typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Measure a model."), name="evaluate")
+app.add_typer(database_commands.app, name="database")
+app.add_typer(privacy_commands.customers, name="customers")
+app.add_typer(privacy_commands.keys, name="keys")
+app.add_typer(privacy_commands.export, name="export")
+app.command("audit")(privacy_commands.show_audit)
 
-KNOWN_ERRORS = (PackError, DataError, ModelError, PolicyError, PretrainedError, StorageError)
+KNOWN_ERRORS = (PackError, DataError, StorageError)
 
 
 def main() -> None:
     """Run the command; a known failure ends in one line on standard error and exit code 1."""
     try:
         app(standalone_mode=True)
-    except KNOWN_ERRORS as error:
+    except Exception as error:
+        if not isinstance(error, KNOWN_ERRORS) and not isinstance(error, _model_errors()):
+            raise
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None
+
+
+def _model_errors() -> tuple[type[Exception], ...]:
+    from dialog_policy.policy import PolicyError
+    from nlu.parser import ModelError
+    from nlu.pretrained import PretrainedError
+
+    return (ModelError, PolicyError, PretrainedError)
+
+
+if __name__ == "__main__":
+    main()

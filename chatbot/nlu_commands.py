@@ -1,25 +1,27 @@
-"""The commands that train, evaluate and try the NLU."""
+"""The commands that train and evaluate the NLU."""
 
 import random
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from safetensors.torch import load_file
 
+from chatbot.data_report import print_report
 from chatbot.output import Json, fail, show
 from chatbot.settings import Settings
-from domains.schema import load_pack
-from moe.upcycling import load_bert
-from nlu.data import Example, load_data, load_pack_examples, thin
+from domains.schema import Pack, load_pack
+from nlu.checks import DataReport, check, plain
+from nlu.data import Example, Loaded, Skipped, load_data, thin
 from nlu.errors import measure, save_errors
 from nlu.evaluate import evaluate, parse_all
 from nlu.labels import label_map
-from nlu.parser import load_parser, save_parser
+from nlu.parser import Parser, load_parser, save_parser, stands_alone
 from nlu.pieces import PieceSplitter
-from nlu.pretrained import pretrained_folder
-from nlu.train import TrainConfig, Trainer, load_checkpoint, new_model
+from nlu.pretrained import PIECES, load_encoder
+from nlu.recipe import TrainConfig, recipe
+from nlu.sentences import load_pack_examples
+from nlu.train import train
 
 Data = Annotated[
     list[str], typer.Option(help="File or folder; file.json#split,split names splits. Repeatable.")
@@ -28,22 +30,64 @@ Format = Annotated[list[str], typer.Option(help="Its format, once for each --dat
 Domain = Annotated[Path | None, typer.Option(help="Pack folder. Default: the shipped banking pack.")]
 
 
-def understand(text: str, domain: Domain = None, model: Path | None = None, json: Json = False) -> None:
-    """Show the intents, entities and out-of-scope score of TEXT."""
-    settings = Settings()
-    heard = load_parser(model or settings.models / "nlu", load_pack(domain or settings.domain)).parse(text)
-    show(asdict(heard), json)
+NoPack = Annotated[bool, typer.Option("--no-pack", help="Intents and slots are those of the data alone.")]
+Exclude = Annotated[list[str], typer.Option(help="Data whose sentences must not be trained on.")]
+ExcludeFormat = Annotated[list[str], typer.Option(help="Its format, once for each --exclude.")]
+Validate = Annotated[
+    list[str],
+    typer.Option(
+        help="Data that is scored after each epoch: training stops without gain, the best epoch is kept."
+    ),
+]
+ValidateFormat = Annotated[list[str], typer.Option(help="Its format, once for each --validate.")]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    examples: list[Example]
+    validation: list[Example]
+    report: DataReport
+
+
+def check_nlu(
+    data: Data = [],  # noqa: B006
+    format: Format = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    exclude_format: ExcludeFormat = [],  # noqa: B006
+    validate: Validate = [],  # noqa: B006
+    validate_format: ValidateFormat = [],  # noqa: B006
+    domain: Domain = None,
+    no_pack: NoPack = False,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Check what `chatbot train nlu` would train on; ends with exit code 1 where it would refuse to."""
+    sources = (data, format), (exclude, exclude_format), (validate, validate_format)
+    report = _gather(*sources, _pack(domain, no_pack), seed).report
+    if json:
+        show(report.as_dict(), json)
+    else:
+        print_report(report)
+    report.raise_errors()
 
 
 def train_nlu(
     out: Annotated[Path, typer.Option(help="Folder for the model, checkpoints and logs.")],
     data: Data = [],  # noqa: B006
     format: Format = [],  # noqa: B006
-    exclude: Annotated[list[str], typer.Option(help="Data whose sentences must not be trained on.")] = [],  # noqa: B006
-    exclude_format: Annotated[list[str], typer.Option(help="Its format, once for each --exclude.")] = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    exclude_format: ExcludeFormat = [],  # noqa: B006
+    validate: Validate = [],  # noqa: B006
+    validate_format: ValidateFormat = [],  # noqa: B006
     domain: Domain = None,
-    start_from: Annotated[Path | None, typer.Option(help="Folder of an earlier run to go on from.")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = TrainConfig.epochs,
+    no_pack: NoPack = False,
+    encoder: Annotated[
+        Path | None, typer.Option(help="Encoder to start from. Default: the shipped one.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: chosen by the data.")] = None,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Epochs without gain on --validate after which training stops.")
+    ] = TrainConfig.patience,
     encoder_rate: Annotated[
         float, typer.Option(help="Peak learning rate of the encoder.")
     ] = TrainConfig.encoder_rate,
@@ -51,32 +95,40 @@ def train_nlu(
     seed: int = 0,
     json: Json = False,
 ) -> None:
-    """Train the NLU on the pack's own examples and on --data; continues an interrupted run in --out."""
-    settings = Settings()
-    pack = load_pack(domain or settings.domain)
-    rng = random.Random(seed)
-    held_back = {_plain(e.text) for e in _read(exclude, exclude_format, None)}
-    examples = list(load_pack_examples(pack, rng))
-    for source, name in _pairs(data, format):
-        labels = label_map(pack, name)
-        rows = thin(load_data(source, name, labels).examples, labels.limits, rng)
-        examples += [e for e in rows if _plain(e.text) not in held_back]
-    unknown = {i for e in examples for i in e.intents} - {*pack.intents, "out_of_scope"}
-    if unknown:
-        fail(
-            f"intent '{min(unknown)}' of the data is not in the pack; map it in {pack.folder / 'labels.yaml'}"
-        )
-    weights = pretrained_folder()
-    config = TrainConfig(epochs=epochs, encoder_rate=encoder_rate, head_rate=head_rate, seed=seed)
-    trainer = Trainer(examples, pack, PieceSplitter(weights / "tokenizer.json"), config)
-    model = new_model(trainer)
-    if start_from is None:
-        load_bert(model.encoder, load_file(weights / "model.safetensors"))
-    else:
-        load_checkpoint(model, start_from)
-    parser = trainer.run(model, out)
-    save_parser(parser, out, weights / "tokenizer.json")
-    show({"model": str(out), "examples": len(examples), "calibration": asdict(parser.calibration)}, json)
+    """Check the data, then train the NLU on the pack's own examples and on --data.
+
+    Continues an interrupted run in --out. `chatbot check nlu` checks without training.
+    """
+    pack = _pack(domain, no_pack)
+    sources = (data, format), (exclude, exclude_format), (validate, validate_format)
+    found = _gather(*sources, pack, seed)
+    found.report.raise_errors()
+    if not json:
+        print_report(found.report)
+    folder = encoder or Settings().models / "encoder"
+    base = load_encoder(folder)
+    splitter = PieceSplitter(folder / PIECES)
+    config = recipe(
+        found.examples,
+        epochs,
+        patience=patience,
+        encoder_rate=encoder_rate,
+        head_rate=head_rate,
+        seed=seed,
+    )
+    training = train(found.examples, pack, base, splitter, config, out, found.validation)
+    save_parser(training.parser, out, folder / PIECES)
+    best = training.best
+    show(
+        {
+            "model": str(out),
+            "examples": len(found.examples),
+            "calibration": asdict(training.parser.calibration),
+            **({"best_epoch": best.epoch + 1, "validation_exact_match": best.score} if best else {}),
+            **({"data": found.report.as_dict()} if json else {}),
+        },
+        json,
+    )
 
 
 def evaluate_nlu(
@@ -90,28 +142,50 @@ def evaluate_nlu(
     json: Json = False,
 ) -> None:
     """Score a model, by default the shipped one, on labelled data."""
-    settings = Settings()
-    pack = load_pack(domain or settings.domain)
-    parser = load_parser(model or settings.models / "nlu", pack)
-    examples = [
-        e
-        for source, name in _pairs(data, format)
-        for e in load_data(source, name, label_map(pack, name)).examples
-    ]
+    parser, pack = open_parser(model, domain)
+    examples = [e for loaded in _load(data, format, pack) for e in loaded.examples]
     if errors_to is not None:
         save_errors(measure(examples, parse_all(parser, examples)), errors_to)
     show(evaluate(parser, examples).as_dict(), json)
 
 
-def _pairs(sources: list[str], formats: list[str]) -> list[tuple[str, str]]:
+def _pack(domain: Path | None, no_pack: bool) -> Pack | None:
+    if no_pack and domain is not None:
+        fail("--no-pack and --domain exclude each other")
+    return None if no_pack else load_pack(domain or Settings().domain)
+
+
+def open_parser(model: Path | None, domain: Path | None) -> tuple[Parser, Pack | None]:
+    """The model, with the pack unless it was trained without one."""
+    settings = Settings()
+    folder = model or settings.models / "nlu"
+    pack = None if domain is None and stands_alone(folder) else load_pack(domain or settings.domain)
+    return load_parser(folder, pack), pack
+
+
+Sources = tuple[list[str], list[str]]
+
+
+def _gather(data: Sources, exclude: Sources, validate: Sources, pack: Pack | None, seed: int) -> TrainingData:
+    """All examples of a training run, and what the checks say about them."""
+    if pack is None and not data[0]:
+        fail("--no-pack needs --data to train on")
+    rng = random.Random(seed)
+    held_back = {plain(e.text) for loaded in _load(*exclude, None, "exclude") for e in loaded.examples}
+    examples = list(load_pack_examples(pack, rng)) if pack else []
+    skipped: list[Skipped] = []
+    for loaded, name in zip(_load(*data, pack), data[1], strict=True):
+        skipped += loaded.skipped
+        rows = thin(loaded.examples, label_map(pack, name).limits, rng)
+        examples += [e for e in rows if plain(e.text) not in held_back]
+    if not examples:
+        fail("no example is left to train on; --exclude names all of them")
+    validation = [e for loaded in _load(*validate, pack, "validate") for e in loaded.examples]
+    return TrainingData(examples, validation, check(examples, skipped, pack, validation))
+
+
+def _load(sources: list[str], formats: list[str], pack: Pack | None, option: str = "data") -> list[Loaded]:
     if len(sources) != len(formats):
-        fail(f"{len(sources)} --data but {len(formats)} --format; each needs the other")
-    return list(zip(sources, formats, strict=True))
-
-
-def _read(sources: list[str], formats: list[str], pack: None) -> list[Example]:
-    return [e for s, f in _pairs(sources, formats) for e in load_data(s, f, label_map(pack, f)).examples]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())
+        named = "format" if option == "data" else f"{option}-format"
+        fail(f"{len(sources)} --{option} but {len(formats)} --{named}; each needs the other")
+    return [load_data(s, f, label_map(pack, f)) for s, f in zip(sources, formats, strict=True)]

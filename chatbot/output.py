@@ -26,6 +26,18 @@ def show(data: dict[str, Any], as_json: bool) -> None:
     Console().print(table)
 
 
+def show_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print mappings with the same keys as JSON, one a line, or as one table."""
+    if as_json:
+        for row in rows:
+            typer.echo(json_module.dumps(row, ensure_ascii=False, default=str))
+        return
+    table = Table(*(rows[0] if rows else ()))
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """End the command with a one-line cause."""
     typer.echo(f"error: {message}", err=True)

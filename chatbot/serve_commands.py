@@ -1,24 +1,14 @@
-"""The commands that run the bot and care for its database."""
+"""The commands that run the bot. What takes seconds to import is imported where it is needed."""
 
-import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
-from rich.console import Console
 
-from chatbot.assembly import build_chatbot
-from chatbot.bot import BadMessage
-from chatbot.output import Json, fail, show
-from chatbot.settings import Settings
-from storage import migration
-from storage.database import open_database
+from chatbot.options import Database, Domain, read_settings
+from chatbot.output import Json, show
 
-Database = Annotated[
-    str | None, typer.Option(help="SQLAlchemy URL. Default: CHATBOT_DATABASE, or sqlite:///chatbot.db.")
-]
-Domain = Annotated[Path | None, typer.Option(help="Pack folder. Default: the shipped banking pack.")]
 Reply = Annotated[str | None, typer.Option(help="How replies are worded: template.")]
 
 SHUTDOWN_SECONDS = 30
@@ -34,7 +24,9 @@ def serve(
     json: Json = False,
 ) -> None:
     """Serve the chat page and the API."""
-    settings = _settings(host=host, port=port, database=database, domain=domain, reply=reply)
+    import uvicorn
+
+    settings = read_settings(host=host, port=port, database=database, domain=domain, reply=reply)
     url = f"http://{settings.host}:{settings.port}"
     show({"page": url, "api": f"{url}/docs", "database": settings.database}, json)
     # Named, not imported: the page lies above this package.
@@ -50,7 +42,12 @@ def serve(
 
 def chat(database: Database = None, domain: Domain = None, reply: Reply = None, json: Json = False) -> None:
     """Talk to the bot in the terminal; an empty line or Ctrl-D ends."""
-    bot = build_chatbot(_settings(database=database, domain=domain, reply=reply))
+    from rich.console import Console
+
+    from chatbot.assembly import build_chatbot
+    from chatbot.bot import BadMessage
+
+    bot = build_chatbot(read_settings(database=database, domain=domain, reply=reply))
     console = Console()
     conversation_id = bot.start()
 
@@ -79,42 +76,9 @@ def chat(database: Database = None, domain: Domain = None, reply: Reply = None, 
             tell(str(error))
 
 
-def upgrade_database(
-    revision: Annotated[str, typer.Argument(help="Revision to go to.")] = "head",
-    database: Database = None,
-    json: Json = False,
-) -> None:
-    """Bring the database to this program's tables."""
-    engine = open_database(_settings(database=database).database)
-    migration.upgrade(engine, revision)
-    show({"revision": migration.current(engine)}, json)
+def understand(text: str, domain: Domain = None, model: Path | None = None, json: Json = False) -> None:
+    """Show the intents, entities and out-of-scope score of TEXT."""
+    from chatbot.nlu_commands import open_parser
 
-
-def downgrade_database(
-    revision: Annotated[str, typer.Argument(help="Revision to go back to, or `base`.")],
-    database: Database = None,
-    json: Json = False,
-) -> None:
-    """Take the database back to an earlier revision; what only later tables held is lost."""
-    engine = open_database(_settings(database=database).database)
-    migration.downgrade(engine, revision)
-    show({"revision": migration.current(engine)}, json)
-
-
-def check_database(database: Database = None, json: Json = False) -> None:
-    """Look for missing migrations, gaps and orphans; exits with 1 where something is wrong."""
-    problems = migration.check(open_database(_settings(database=database).database))
-    show({"ok": not problems, "problems": problems}, json)
-    if problems:
-        fail(problems[0])
-
-
-def _settings(**given: str | int | Path | None) -> Settings:
-    """Settings with the command's options put over the environment's, for this process and what it starts."""
-    for name, value in given.items():
-        if value is not None:
-            os.environ[f"CHATBOT_{name.upper()}"] = str(value)
-    try:
-        return Settings()
-    except ValueError as error:
-        fail(str(error).splitlines()[2].strip() if len(str(error).splitlines()) > 2 else str(error), 2)
+    parser, _ = open_parser(model, domain)
+    show(asdict(parser.parse(text)), json)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +20,11 @@ class Settings(BaseSettings):
     """Port to listen on."""
     database: str = "sqlite:///chatbot.db"
     """SQLAlchemy URL of the database that holds conversations, such as postgresql+psycopg://…"""
+    encryption_keys: SecretStr = SecretStr("")
+    """Keys for texts and values in the database, newest first, separated by commas. Without one they
+    stand there in clear."""
+    encryption: Literal["optional", "required"] = "optional"
+    """Whether the program refuses to work without a key."""
     domain: Path = ROOT / "domains" / "banking"
     """Folder of the domain pack to serve."""
     models: Path = ROOT / "models"
@@ -30,3 +35,8 @@ class Settings(BaseSettings):
     """The least severe messages that are logged."""
     body_limit: int = Field(default=64 * 1024, ge=1024)
     """Largest request body that is read, in bytes; longer ones are answered with 413."""
+
+    @property
+    def keys(self) -> list[str]:
+        parts = self.encryption_keys.get_secret_value().split(",")
+        return [key.strip() for key in parts if key.strip()]

@@ -100,6 +100,8 @@ class Domain(Strict):
     """Words without which nothing counts as the customer's yes before an execution."""
     refusal: tuple[str, ...]
     """Words that take a yes back."""
+    retention_days: int | None = Field(default=None, ge=1)
+    """After so many days without a message a conversation is deleted; without it, never."""
     authentication: Authentication
     intents: Mapping[str, Intent]
     slots: Mapping[str, Slot]

@@ -1,16 +1,16 @@
 """The mixture-of-experts text encoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from moe.layers import EncoderBlock, MixtureFeedForward
+from moe.layers import EncoderBlock, FeatureDropout, MixtureFeedForward
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Defaults: MiniLM-L6's 1,536 neurons a block as one shared expert and eight routed ones, four active."""
+    """Defaults: MiniLM-L6's 1,536 neurons a block in a shared expert and 16 routed ones, of which six act."""
 
     vocabulary: int = 30522
     positions: int = 512
@@ -18,10 +18,15 @@ class EncoderConfig:
     layers: int = 6
     heads: int = 12
     shared: int = 512
-    experts: int = 8
-    expert_width: int = 128
-    top_k: int = 4
+    experts: int = 16
+    expert_width: int = 64
+    top_k: int = 6
     dropout: float = 0.1
+
+    @property
+    def dense_twin(self) -> "EncoderConfig":
+        """The same sizes without a choice: all routed neurons in one expert, whose gate is 1."""
+        return replace(self, experts=1, expert_width=self.experts * self.expert_width, top_k=1)
 
     @property
     def active_share(self) -> float:
@@ -40,7 +45,7 @@ class MixtureEncoder(nn.Module):
         self.positions = nn.Embedding(config.positions, config.hidden_width)
         self.segments = nn.Embedding(2, config.hidden_width)
         self.norm = nn.LayerNorm(config.hidden_width, eps=1e-12)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = FeatureDropout(config.dropout)
         self.blocks = nn.ModuleList(
             EncoderBlock(
                 hidden_width=config.hidden_width,
@@ -56,13 +61,18 @@ class MixtureEncoder(nn.Module):
 
     def forward(self, pieces: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
         """Word pieces, segment ids, mask, each (batch, seq) → features (batch, seq, width)."""
+        return self.trace(pieces, segments, mask)[-1]
+
+    def trace(self, pieces: Tensor, segments: Tensor, mask: Tensor) -> list[Tensor]:
+        """The output of every block, each (batch, seq, width)."""
         places = torch.arange(pieces.shape[1], device=pieces.device)
         hidden = self.words(pieces) + self.positions(places) + self.segments(segments)
         hidden = self.dropout(self.norm(hidden))
+        outputs = []
         for block in self.blocks:
             hidden = block(hidden, mask)
-        features: Tensor = hidden
-        return features
+            outputs.append(hidden)
+        return outputs
 
     def mixtures(self) -> list[MixtureFeedForward]:
         """The mixture of each block, bottom first."""

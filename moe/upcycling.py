@@ -1,20 +1,26 @@
-"""From dense feed-forward blocks to mixtures of experts (sparse upcycling, arXiv:2212.05055)."""
+"""From a dense model to a mixture of experts (sparse upcycling, arXiv:2212.05055)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moe.encoder import MixtureEncoder
+from moe.encoder import EncoderConfig, MixtureEncoder
+from moe.layers import Inputs
+
+REGROUPINGS = 10
+RIDGE = 1e-3
+"""Share of the inputs' mean square by which the router's fit is held back."""
+AFFINITY = 0.3
+"""Logits a standard deviation of an expert's strength: small, so that the gates start near one."""
 
 
-def load_bert(encoder: MixtureEncoder, weights: Mapping[str, Tensor], seed: int = 0) -> None:
-    """Fill `encoder` from a BERT checkpoint of the same sizes, its neurons dealt out to the experts.
+def load_bert(dense: MixtureEncoder, weights: Mapping[str, Tensor]) -> None:
+    """Fill a `dense_twin` from a BERT checkpoint of the same sizes.
 
     Raises KeyError for a checkpoint with other names, RuntimeError for one with other sizes.
     """
-    config = encoder.config
     state: dict[str, Tensor] = {
         "words.weight": weights["embeddings.word_embeddings.weight"],
         "positions.weight": weights["embeddings.position_embeddings.weight"],
@@ -22,8 +28,7 @@ def load_bert(encoder: MixtureEncoder, weights: Mapping[str, Tensor], seed: int 
         "norm.weight": weights["embeddings.LayerNorm.weight"],
         "norm.bias": weights["embeddings.LayerNorm.bias"],
     }
-    generator = torch.Generator().manual_seed(seed)
-    for layer in range(config.layers):
+    for layer in range(dense.config.layers):
         source, target = f"encoder.layer.{layer}", f"blocks.{layer}"
         attention = [f"{source}.attention.self.{name}" for name in ("query", "key", "value")]
         for kind in ("weight", "bias"):
@@ -32,47 +37,101 @@ def load_bert(encoder: MixtureEncoder, weights: Mapping[str, Tensor], seed: int 
             )
             state[f"{target}.attention.output.{kind}"] = weights[f"{source}.attention.output.dense.{kind}"]
             state[f"{target}.attention_norm.{kind}"] = weights[f"{source}.attention.output.LayerNorm.{kind}"]
+            state[f"{target}.mixture.up.{kind}"] = weights[f"{source}.intermediate.dense.{kind}"]
+            state[f"{target}.mixture.down.{kind}"] = weights[f"{source}.output.dense.{kind}"]
             state[f"{target}.mixture_norm.{kind}"] = weights[f"{source}.output.LayerNorm.{kind}"]
-        up, down = weights[f"{source}.intermediate.dense.weight"], weights[f"{source}.output.dense.weight"]
-        order = deal_neurons(up, down, config.shared, config.experts, generator)
-        state[f"{target}.mixture.up.weight"] = up[order]
-        state[f"{target}.mixture.up.bias"] = weights[f"{source}.intermediate.dense.bias"][order]
-        state[f"{target}.mixture.down.weight"] = down[:, order]
-        state[f"{target}.mixture.down.bias"] = weights[f"{source}.output.dense.bias"]
-        experts = up[order[config.shared :]].unflatten(0, (config.experts, config.expert_width))
-        state[f"{target}.mixture.router.affinity.weight"] = 0.5 * F.normalize(experts.mean(1), dim=-1)
-        state[f"{target}.mixture.router.bias"] = torch.zeros(config.experts)
-    encoder.load_state_dict(state)
+        router = dense.mixtures()[layer].router
+        state[f"{target}.mixture.router.affinity.weight"] = torch.zeros_like(router.affinity.weight)
+        state[f"{target}.mixture.router.bias"] = torch.zeros_like(router.bias)
+    dense.load_state_dict(state)
 
 
-def deal_neurons(up: Tensor, down: Tensor, shared: int, experts: int, generator: torch.Generator) -> Tensor:
-    """An order of the neurons: the strongest are shared, the others grouped by what they respond to.
+@torch.no_grad()
+def upcycle(
+    dense: MixtureEncoder, config: EncoderConfig, inputs: Iterable[Inputs], seed: int = 0
+) -> MixtureEncoder:
+    """A mixture with the neurons of `dense`, dealt out and routed by what they do on `inputs`.
 
-    up (neurons, width), down (width, neurons) → indices (neurons,): `shared` shared ones, then the experts'
-    equal groups, one after the other. Strength is the product of a neuron's norms; groups are balanced
-    k-means over the directions of the input weights (as MoEfication does, arXiv:2110.01786).
+    A few hundred typical messages are enough; it still needs healing (moe/healing.py).
     """
-    strength = up.norm(dim=1) * down.norm(dim=0)
-    ranked = strength.argsort(descending=True)
+    generator = torch.Generator().manual_seed(seed)
+    mixture = MixtureEncoder(config)
+    state = {name: tensor for name, tensor in dense.state_dict().items() if "router" not in name}
+    for layer, (hidden, neurons) in enumerate(_watch(dense, inputs)):
+        name = f"blocks.{layer}.mixture"
+        down = state[f"{name}.down.weight"]
+        order = deal_neurons(neurons, down, config.shared, config.experts, generator)
+        groups = order[config.shared :].unflatten(0, (config.experts, config.expert_width))
+        strength = torch.stack([(neurons[:, g] @ down[:, g].T).norm(dim=-1) for g in groups], dim=-1)
+        state[f"{name}.router.affinity.weight"] = fit_router(hidden, strength)
+        state[f"{name}.router.bias"] = torch.zeros(config.experts)
+        for part in ("up.weight", "up.bias"):
+            state[f"{name}.{part}"] = state[f"{name}.{part}"][order]
+        state[f"{name}.down.weight"] = down[:, order]
+    mixture.load_state_dict(state)
+    return mixture
+
+
+def _watch(dense: MixtureEncoder, inputs: Iterable[Inputs]) -> list[tuple[Tensor, Tensor]]:
+    """For each block what its mixture reads (tokens, width) and its neurons' outputs (tokens, neurons)."""
+    dense.eval()
+    read: list[list[Tensor]] = [[] for _ in dense.mixtures()]
+    for pieces, segments, mask in inputs:
+        hooks = [
+            mixture.up.register_forward_pre_hook(
+                lambda _, args, kept=kept, real=mask: kept.append(args[0][real])
+            )
+            for mixture, kept in zip(dense.mixtures(), read, strict=True)
+        ]
+        dense(pieces, segments, mask)
+        for hook in hooks:
+            hook.remove()
+    hidden = [torch.cat(kept) for kept in read]
+    return [(h, F.gelu(mixture.up(h))) for h, mixture in zip(hidden, dense.mixtures(), strict=True)]
+
+
+def deal_neurons(
+    neurons: Tensor, down: Tensor, shared: int, experts: int, generator: torch.Generator
+) -> Tensor:
+    """An order of the neurons: the most used are shared, the others grouped by when they are active.
+
+    neurons (tokens, neurons) their outputs, down (width, neurons) → indices (neurons,): `shared` shared ones,
+    then the experts' equal groups, one after the other. Use is the mean size of what a neuron adds; groups
+    are balanced k-means over the neurons' co-activation (as MoEfication does, arXiv:2110.01786).
+    """
+    added = neurons.abs() * down.norm(dim=0)  # (tokens, neurons)
+    ranked = added.mean(0).argsort(descending=True)
     common, rest = ranked[:shared], ranked[shared:]
-    directions = F.normalize(up[rest], dim=-1)  # (routed, width)
+    patterns = F.normalize(added[:, rest].T, dim=-1)  # (routed, tokens)
     size = len(rest) // experts
-    centres = directions[torch.randperm(len(rest), generator=generator)[:experts]]
-    groups = _balanced_groups(directions @ centres.T, size)
-    for _ in range(10):
-        centres = F.normalize(torch.stack([directions[groups == e].mean(0) for e in range(experts)]), dim=-1)
-        groups = _balanced_groups(directions @ centres.T, size)
+    centres = patterns[torch.randperm(len(rest), generator=generator)[:experts]]
+    groups = _balanced_groups(patterns @ centres.T, size)
+    for _ in range(REGROUPINGS):
+        centres = F.normalize(torch.stack([patterns[groups == e].mean(0) for e in range(experts)]), dim=-1)
+        groups = _balanced_groups(patterns @ centres.T, size)
     return torch.cat([common, *(rest[groups == e] for e in range(experts))])
 
 
 def _balanced_groups(similarity: Tensor, size: int) -> Tensor:
     """similarity (neurons, groups) → group of each neuron; the closest pairs first, `size` to a group."""
     neurons, count = similarity.shape
-    groups = torch.full((neurons,), -1)
+    groups = [-1] * neurons
     room = [size] * count
     for flat in similarity.flatten().argsort(descending=True).tolist():
         neuron, group = divmod(flat, count)
         if groups[neuron] < 0 and room[group]:
             groups[neuron] = group
             room[group] -= 1
-    return groups
+    return torch.tensor(groups)
+
+
+def fit_router(hidden: Tensor, strength: Tensor) -> Tensor:
+    """Affinities that tell from a block's input which experts would add most, by ridge regression.
+
+    hidden (tokens, width), strength (tokens, experts) size of what each expert adds → (experts, width)
+    """
+    wanted = (strength - strength.mean()) / strength.std()
+    square = hidden.T @ hidden  # (width, width)
+    square += RIDGE * square.diagonal().mean() * torch.eye(len(square))
+    affinity: Tensor = AFFINITY * torch.linalg.solve(square, hidden.T @ wanted).T
+    return affinity

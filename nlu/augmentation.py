@@ -13,6 +13,10 @@ NEIGHBOURS = {
 JOINTS = (" and ", ". ", ", ", " also ", ", also ", " and also ", ". also ", "? ", " then ", " plus ", "\n")
 
 
+TRIES = 50
+"""Pairs that are drawn for each joined message; in data of long messages few can be joined."""
+
+
 def roughen(example: Example, rng: random.Random, typos: float, bare: float) -> Example:
     """With probability `typos` one or two typing errors, with probability `bare` no punctuation."""
     if rng.random() < bare:
@@ -65,9 +69,11 @@ def join(first: Example, second: Example, rng: random.Random) -> Example:
 
 
 def two_wishes(pool: Sequence[Example], count: int, rng: random.Random) -> list[Example]:
-    """`count` joined messages; short ones are preferred, as people write them."""
+    """Up to `count` joined messages of short ones, as people write them; fewer where few fit together."""
     made: list[Example] = []
-    while len(made) < count:
+    for _ in range(TRIES * count if pool else 0):
+        if len(made) == count:
+            break
         first, second = rng.choice(pool), rng.choice(pool)
         if first.intents != second.intents and len(first.text) + len(second.text) < 140:
             made.append(join(first, second, rng))

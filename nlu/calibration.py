@@ -9,19 +9,28 @@ from torch.nn import functional as F
 from domains.schema import OUT_OF_SCOPE
 from nlu.data import Example
 from nlu.model import NluModel
-from nlu.parser import Calibration
+from nlu.parser import Calibration, outside_scores
 from nlu.pieces import PieceSplitter
 
 FALSE_REJECTS = 0.02
 """Share of in-scope messages that may be taken for out of scope."""
+LEAST_OUTSIDE = 1 / 3
+"""Probability of being out of scope below which no message is rejected."""
+LEAST_DOUBT = 0.75
+"""Where there were no out-of-scope examples: no message is rejected whose best intent has a quarter."""
 
 
 @torch.inference_mode()
-def calibrate(model: NluModel, splitter: PieceSplitter, examples: Sequence[Example]) -> Calibration:
-    """Temperature scaling (Guo et al. 2017) and the out-of-scope threshold, on held-out examples."""
+def calibrate(
+    model: NluModel, splitter: PieceSplitter, examples: Sequence[Example], doubt: bool = False
+) -> Calibration:
+    """Temperature scaling (Guo et al. 2017) and the out-of-scope threshold, on held-out examples.
+
+    `doubt` says that no training example was out of scope.
+    """
     single = [e for e in examples if len(e.intents) == 1]
     if not single:
-        return Calibration()
+        return Calibration(doubt=doubt)
     model.eval()
     chunks = []
     for start in range(0, len(single), 64):
@@ -33,16 +42,18 @@ def calibrate(model: NluModel, splitter: PieceSplitter, examples: Sequence[Examp
     candidates = torch.linspace(0.3, 3.0, 109)
     losses = torch.stack([F.cross_entropy(logits / t, gold) for t in candidates])
     temperature = float(candidates[losses.argmin()])
-    outside = (logits / temperature).softmax(-1)[:, names.index(OUT_OF_SCOPE)]
-    inside = outside[gold != names.index(OUT_OF_SCOPE)]
-    return Calibration(temperature, _threshold(inside))
+    foreign = gold == names.index(OUT_OF_SCOPE)
+    outside = outside_scores((logits / temperature).softmax(-1), names, doubt)
+    return Calibration(
+        temperature, _threshold(outside[~foreign], LEAST_DOUBT if doubt else LEAST_OUTSIDE), doubt
+    )
 
 
-def _threshold(scores: Tensor) -> float:
-    """The lowest score that at most FALSE_REJECTS of in-scope messages exceed, but a third at least."""
+def _threshold(scores: Tensor, least: float) -> float:
+    """The lowest score that at most FALSE_REJECTS of in-scope messages exceed, but `least` at least."""
     if len(scores) == 0:
-        return 0.5
-    return max(1 / 3, float(scores.quantile(1 - FALSE_REJECTS)))
+        return max(0.5, least)
+    return max(least, float(scores.quantile(1 - FALSE_REJECTS)))
 
 
 def expected_calibration_error(confidences: Tensor, right: Tensor, bins: int = 15) -> float:

@@ -1,24 +1,24 @@
-"""Training and evaluation data: public formats and the pack's own sentences, as one kind of example."""
+"""Training and evaluation data: public formats as one kind of example."""
 
 import csv
+import io
 import json
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
-from domains.document import Document
-from domains.schema import Pack
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from nlu.labels import LabelMap
+from nlu.text_files import DataError as DataError
+from nlu.text_files import json_rows, read_lines, read_text
 
-CONTEXT_MESSAGES = 2
-"""Earlier customer messages that the model may look at."""
-
-
-class DataError(ValueError):
-    """Data that cannot be used; the message names file and line."""
+CONTEXT_MESSAGES = 4
+"""Earlier customer messages that are kept; how many of them a model looks at is its own matter."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,33 @@ class Example:
     """The customer's earlier messages, latest first."""
     words: tuple[tuple[int, int], ...] = ()
     """Word spans on which slots are scored; empty: white space decides."""
+    place: str = field(default="", compare=False, repr=False)
+    """File and line it was read from."""
+    opens: bool = False
+    """Known to be the first message of its conversation; most data sets do not tell."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that is not used: malformed, or left out by the label map."""
+
+    place: str
+    reason: str
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it was the label map that did not want it."""
+        return self.reason == LEFT_OUT
 
 
 @dataclass(frozen=True)
 class Loaded:
     examples: tuple[Example, ...]
-    skipped: int
-    """Malformed rows, and rows that the label map leaves out."""
+    skipped: tuple[Skipped, ...]
+
+
+Rows = Iterator[Example | Skipped]
+LEFT_OUT = "left out by the label map"
 
 
 def load_data(source: str, data_format: str, labels: LabelMap) -> Loaded:
@@ -57,18 +77,16 @@ def load_data(source: str, data_format: str, labels: LabelMap) -> Loaded:
         raise DataError(f"{path}: no such file or folder")
     if splits and data_format != "clinc150":
         raise DataError(f"{source}: only clinc150 files have splits to choose from")
-    try:
-        rows = (
-            list(_clinc150(path, labels, splits.split(",")))
-            if splits
-            else list(FORMATS[data_format](path, labels))
-        )
-    except (UnicodeDecodeError, OSError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    examples = tuple(row for row in rows if row is not None)
+    if path.is_dir() != (data_format in FOLDERS):
+        expected = f"a folder with {', '.join(FOLDERS[data_format])}" if data_format in FOLDERS else "a file"
+        raise DataError(f"{path}: format {data_format} is {expected}")
+    rows = list(_clinc150(path, labels, splits.split(",")) if splits else FORMATS[data_format](path, labels))
+    examples = tuple(row for row in rows if isinstance(row, Example))
+    skipped = tuple(row for row in rows if isinstance(row, Skipped))
     if not examples:
-        raise DataError(f"{path}: no usable row in format {data_format}")
-    return Loaded(examples, len(rows) - len(examples))
+        first = f"; {skipped[0].place}: {skipped[0].reason}" if skipped else ""
+        raise DataError(f"{path}:1: no usable row in format {data_format}{first}")
+    return Loaded(examples, skipped)
 
 
 def thin(examples: Sequence[Example], limits: Mapping[str, int], rng: random.Random) -> tuple[Example, ...]:
@@ -88,28 +106,35 @@ def thin(examples: Sequence[Example], limits: Mapping[str, int], rng: random.Ran
     return tuple(kept)
 
 
-def _multidogo(path: Path, labels: LabelMap) -> Iterator[Example | None]:
+def _multidogo(path: Path, labels: LabelMap) -> Rows:
     """Customer turns in order; the context is the customer's own earlier turns."""
     earlier: dict[str, tuple[str, ...]] = {}
-    lines = _lines(path)
-    if not lines or lines[0].split("\t")[3:] != ["utterance", "slot-labels", "intent"]:
+    lines = read_lines(path)
+    if lines[0].split("\t")[3:] != ["utterance", "slot-labels", "intent"]:
         raise DataError(f"{path}:1: not a MultiDoGO table (columns … utterance, slot-labels, intent)")
-    for line in lines[1:]:
-        cells = line.split("\t")
+    for number, line in enumerate(lines[1:], 2):
+        place, cells = f"{path}:{number}", line.split("\t")
         if len(cells) != 6 or not cells[3].strip():
-            yield None
+            yield Skipped(place, f"{len(cells)} cells for 6" if len(cells) != 6 else "no text")
             continue
         conversation, text = cells[0], cells[3]
-        words = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
-        names = cells[4].split()
+        words, names = _words(text), cells[4].split()
+        opens = conversation not in earlier
         context = earlier.get(conversation, ())
         earlier[conversation] = (text, *context)[:CONTEXT_MESSAGES]
-        intents = tuple(filter(None, (labels.intent(label, text) for label in cells[5].split("<div>"))))
-        if len(words) != len(names) or not intents or intents == ("intent",):
-            yield None
-            continue
-        spans = spans_of_words(words, [None if name == "O" else labels.slot(name) for name in names])
-        yield Example(text, intents, spans, context, tuple(words))
+        parts = [part for part in cells[5].split("<div>") if part.strip()]
+        intents = tuple(filter(None, (labels.intent(part, text) for part in parts)))
+        if len(words) != len(names):
+            yield Skipped(place, f"{len(words)} words with {len(names)} slot labels")
+        elif not intents or intents == ("intent",):
+            yield Skipped(place, LEFT_OUT if parts and not intents else "no intent")
+        else:
+            spans = spans_of_words(words, [None if name == "O" else labels.slot(name) for name in names])
+            yield Example(text, intents, spans, context, tuple(words), place, opens)
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    return [match.span() for match in re.finditer(r"\S+", text)]
 
 
 def spans_of_words(words: list[tuple[int, int]], slots: list[str | None]) -> tuple[Span, ...]:
@@ -125,91 +150,140 @@ def spans_of_words(words: list[tuple[int, int]], slots: list[str | None]) -> tup
     return tuple(spans)
 
 
-def _banking77(path: Path, labels: LabelMap) -> Iterator[Example | None]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames is None or not {"text", "category"} <= set(reader.fieldnames):
-            raise DataError(f"{path}:1: columns 'text' and 'category' are needed")
-        for row in reader:
-            text, label = (row["text"] or "").strip(), row["category"] or ""
-            intent = labels.intent(label, text) if text and label else None
-            yield Example(text, (intent,), None) if intent else None
+def _row(place: str, text: str, label: str, labels: LabelMap) -> Example | Skipped:
+    """A row of one text and one label."""
+    if not text.strip() or not label.strip():
+        return Skipped(place, "no text" if label.strip() else "no intent")
+    intent = labels.intent(label, text)
+    return Example(text, (intent,), None, place=place) if intent else Skipped(place, LEFT_OUT)
 
 
-def _clinc150(path: Path, labels: LabelMap, splits: Sequence[str] = ()) -> Iterator[Example | None]:
+def _banking77(path: Path, labels: LabelMap) -> Rows:
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    if not {"text", "category"} <= set(reader.fieldnames or ()):
+        raise DataError(f"{path}:1: columns 'text' and 'category' are needed")
+    line = reader.line_num + 1
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        for row in reader:
+            yield _row(f"{path}:{line}", (row["text"] or "").strip(), row["category"] or "", labels)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}:{line}: not valid CSV ({error}); a quote may be open") from error
+
+
+def _clinc150(path: Path, labels: LabelMap, splits: Sequence[str] = ()) -> Rows:
+    text = read_text(path)
+    try:
+        data = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from error
-    if not isinstance(data, dict):
-        raise DataError(f"{path}:1: not an object of splits")
+    if not isinstance(data, dict) or not all(isinstance(rows, list) for rows in data.values()):
+        raise DataError(f"{path}:1: not an object of splits, each a list of [text, intent]")
     for split in splits or tuple(data):
         if split not in data:
-            raise DataError(f"{path}: no split '{split}'; there are {', '.join(data)}")
-        for row in data[split]:
-            if not (isinstance(row, list) and len(row) == 2 and all(isinstance(cell, str) for cell in row)):
-                yield None
-                continue
-            intent = labels.intent(row[1], row[0])
-            yield Example(row[0], (intent,), None) if intent and row[0].strip() else None
-
-
-def _lines(path: Path) -> list[str]:
-    """Not splitlines, which also splits at characters that may stand inside of a message, such as U+2028."""
-    with path.open(encoding="utf-8") as file:
-        return [line.rstrip("\n") for line in file]
+            raise DataError(f"{path}:1: no split '{split}'; there are {', '.join(data)}")
+        for line, row in json_rows(text, split):
+            if isinstance(row, list) and len(row) == 2 and all(isinstance(cell, str) for cell in row):
+                yield _row(f"{path}:{line}", row[0], row[1], labels)
+            else:
+                yield Skipped(f"{path}:{line}", "not [text, intent]")
 
 
 def _parallel_lines(folder: Path, *names: str) -> Iterator[tuple[str, ...]]:
-    try:
-        columns = [_lines(folder / name) for name in names]
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename}: file is missing") from None
-    if len({len(column) for column in columns}) != 1:
-        raise DataError(f"{folder}: {', '.join(names)} have different numbers of lines")
-    return zip(*columns, strict=True)
+    """The place and the cells of each row."""
+    columns = [read_lines(folder / name) for name in names]
+    longest = max(map(len, columns))
+    for name, column in zip(names, columns, strict=True):
+        if len(column) != longest:
+            sizes = ", ".join(f"{n} {len(c)}" for n, c in zip(names, columns, strict=True))
+            raise DataError(
+                f"{folder / name}:{len(column)}: the files have different numbers of lines ({sizes})"
+            )
+    for number, cells in enumerate(zip(*columns, strict=True), 1):
+        yield f"{folder / names[0]}:{number}", *cells
 
 
-def _slu(path: Path, labels: LabelMap) -> Iterator[Example | None]:
-    for text, tags, label in _parallel_lines(path, "seq.in", "seq.out", "label"):
-        words = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
-        names = tags.split()
-        intents = tuple(filter(None, (labels.intent(part, text) for part in label.split("#"))))
-        if len(words) != len(names) or not intents:
-            yield None
-            continue
-        spans: list[Span] = []
-        for (start, end), tag in zip(words, names, strict=True):
-            if tag.startswith("I-") and spans and spans[-1].slot == labels.slot(tag[2:]):
-                spans[-1] = replace(spans[-1], end=end)
-            elif tag != "O":
-                spans.append(Span(start, end, labels.slot(tag[2:])))
-        yield Example(text, intents, tuple(spans), (), tuple(words))
+def _slu(path: Path, labels: LabelMap) -> Rows:
+    for place, text, tags, label in _parallel_lines(path, *FOLDERS["slu"]):
+        words, names = _words(text), tags.split()
+        parts = [part for part in label.split("#") if part.strip()]
+        intents = tuple(dict.fromkeys(filter(None, (labels.intent(part, text) for part in parts))))
+        odd = next((name for name in names if name != "O" and not re.match(r"[BI]-.", name)), None)
+        if len(words) != len(names) or odd:
+            yield Skipped(place, f"tag '{odd}'" if odd else f"{len(words)} words with {len(names)} tags")
+        elif not intents or not words:
+            yield Skipped(place, "no text" if not words else LEFT_OUT if parts else "no intent")
+        else:
+            spans: list[Span] = []
+            previous = "O"
+            for (start, end), tag in zip(words, names, strict=True):
+                if tag.startswith("I-") and previous[2:] == tag[2:]:
+                    spans[-1] = replace(spans[-1], end=end)
+                elif tag != "O":
+                    spans.append(Span(start, end, labels.slot(tag[2:])))
+                previous = tag
+            yield Example(text, intents, tuple(spans), (), tuple(words), place)
 
 
-def _fewshot(path: Path, labels: LabelMap) -> Iterator[Example | None]:
-    for text, label in _parallel_lines(path, "seq.in", "label"):
-        intent = labels.intent(label, text)
-        yield Example(text, (intent,), None) if intent and text.strip() else None
+def _fewshot(path: Path, labels: LabelMap) -> Rows:
+    for place, text, label in _parallel_lines(path, *FOLDERS["fewshot"]):
+        yield _row(place, text, label, labels)
 
 
-def _jsonl(path: Path, labels: LabelMap) -> Iterator[Example | None]:
-    for number, line in enumerate(_lines(path), 1):
+class JsonEntity(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    start: int
+    end: int
+    slot: str
+
+
+class JsonRow(BaseModel):
+    """A line of a `jsonl` file."""
+
+    model_config = ConfigDict(strict=True)
+
+    text: str
+    intent: str
+    entities: list[JsonEntity] = []
+    context: list[str] = []
+
+
+def _jsonl(path: Path, labels: LabelMap) -> Rows:
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
+        place = f"{path}:{number}"
         try:
-            row = json.loads(line)
-            spans = tuple(Span(e["start"], e["end"], labels.slot(e["slot"])) for e in row.get("entities", ()))
-            text, intent = row["text"], labels.intent(row["intent"], row["text"])
-            outside = next((s for s in spans if not 0 <= s.start < s.end <= len(text)), None)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}:{number}: not a row with text, intent, entities ({error!r})") from error
-        if outside is not None:
-            raise DataError(f"{path}:{number}: span {outside.start}–{outside.end} lies outside of the text")
-        yield Example(text, (intent,), spans, tuple(row.get("context", ()))) if intent else None
+            row = JsonRow.model_validate_json(line)
+        except ValidationError as failure:
+            first = failure.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            reason = f"{key}: {first['msg']}" if key else first["msg"]
+            raise DataError(f"{place}: not a row with text, intent, entities ({reason})") from None
+        if not row.text.strip() or not row.intent.strip():
+            raise DataError(f"{place}: {'text' if row.intent.strip() else 'intent'} is empty")
+        spans = tuple(sorted((Span(e.start, e.end, labels.slot(e.slot)) for e in row.entities), key=_start))
+        for span in spans:
+            if not 0 <= span.start < span.end <= len(row.text):
+                raise DataError(f"{place}: span {span.start}–{span.end} lies outside of the text")
+        for one, other in pairwise(spans):
+            if other.start < one.end:
+                raise DataError(
+                    f"{place}: spans {one.start}–{one.end} ({one.slot}) and {other.start}–{other.end} "
+                    f"({other.slot}) overlap"
+                )
+        intent = labels.intent(row.intent, row.text)
+        found = Example(row.text, (intent,), spans, tuple(row.context), (), place) if intent else None
+        yield found or Skipped(place, LEFT_OUT)
 
 
-FORMATS: Mapping[str, Callable[[Path, LabelMap], Iterator[Example | None]]] = {
+def _start(span: Span) -> int:
+    return span.start
+
+
+FOLDERS = {"slu": ("seq.in", "seq.out", "label"), "fewshot": ("seq.in", "label")}
+FORMATS: Mapping[str, Callable[[Path, LabelMap], Rows]] = {
     "multidogo": _multidogo,
     "banking77": _banking77,
     "clinc150": _clinc150,
@@ -217,44 +291,3 @@ FORMATS: Mapping[str, Callable[[Path, LabelMap], Iterator[Example | None]]] = {
     "fewshot": _fewshot,
     "jsonl": _jsonl,
 }
-
-
-def load_pack_examples(pack: Pack, rng: random.Random, fillings: int = 3) -> tuple[Example, ...]:
-    """The pack's own sentences; those with `{slot}` are filled `fillings` times with sampled values."""
-    folder = pack.folder / "examples"
-    values = {str(k): [str(v) for v in vs] for k, vs in Document(folder / "values.yaml").mapping().items()}
-    examples: list[Example] = []
-
-    def add(document: Document, sentence: object, intents: tuple[str, ...], *key: str | int) -> None:
-        if not isinstance(sentence, str):
-            raise document.error(f"'{sentence}' is no text; put it in quotes", *key)
-        for _ in range(fillings if "{" in sentence or len(intents) > 1 else 1):
-            try:
-                text, spans = fill_sentence(sentence, values, rng)
-            except KeyError as missing:
-                raise document.error(f"slot {missing} has no values in values.yaml", *key) from None
-            examples.append(Example(text, intents, spans))
-
-    for name in ("task", "social", "faq", "out_of_scope"):
-        document = Document(folder / f"{name}.yaml")
-        for intent, sentences in document.mapping().items():
-            for index, sentence in enumerate(sentences):
-                add(document, sentence, (intent,), intent, index)
-    document = Document(folder / "two_wishes.yaml")
-    for index, row in enumerate(document.data):
-        add(document, row["text"], tuple(row["intents"]), index, "text")
-    return tuple(examples)
-
-
-def fill_sentence(
-    sentence: str, values: Mapping[str, list[str]], rng: random.Random
-) -> tuple[str, tuple[Span, ...]]:
-    """Put a sampled value into each `{slot}`; `#` in a value becomes a digit. Raises KeyError."""
-    text, spans, last = "", [], 0
-    for match in re.finditer(r"\{(\w+)\}", sentence):
-        text += sentence[last : match.start()]
-        value = rng.choice(values[match.group(1)])
-        value = re.sub("#", lambda _: rng.choice("0123456789"), value)
-        spans.append(Span(len(text), len(text) + len(value), match.group(1)))
-        text, last = text + value, match.end()
-    return text + sentence[last:], tuple(spans)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median, quantiles
 from typing import Any
 
@@ -27,8 +27,8 @@ class NluReport:
     slot_f1: float | None
     exact_match: float
     ece: float
-    p50_ms: float
-    p95_ms: float
+    p50_ms: float | None = None
+    p95_ms: float | None = None
     oos_recall: float | None = None
     oos_precision: float | None = None
     in_scope_accuracy: float | None = None
@@ -55,8 +55,14 @@ def predicted(heard: Understanding) -> frozenset[str]:
 
 
 def evaluate(parser: Parser, examples: Sequence[Example]) -> NluReport:
+    """How well and how fast `parser` understands the examples."""
+    report = score(parse_all(parser, examples), examples)
+    p50, p95 = latencies(parser, examples[:TIMED])
+    return replace(report, p50_ms=p50, p95_ms=p95)
+
+
+def score(heard: Sequence[Understanding], examples: Sequence[Example]) -> NluReport:
     """Intent figures on all examples, slot figures on those with slots; exact is both right."""
-    heard = parse_all(parser, examples)
     gold = [frozenset(e.intents) for e in examples]
     right = [predicted(h) == g for h, g in zip(heard, gold, strict=True)]
     slotted = [i for i, e in enumerate(examples) if e.spans is not None]
@@ -68,7 +74,6 @@ def evaluate(parser: Parser, examples: Sequence[Example]) -> NluReport:
     ]
     same = dict(zip(slotted, (g == f for g, f in zip(gold_tags, found_tags, strict=True)), strict=True))
     confidences = torch.tensor([max(h.top.probability, h.out_of_scope) for h in heard])
-    p50, p95 = latencies(parser, examples[:TIMED])
     return NluReport(
         n=len(examples),
         intent_accuracy=sum(right) / len(right),
@@ -76,8 +81,6 @@ def evaluate(parser: Parser, examples: Sequence[Example]) -> NluReport:
         slot_f1=float(f1_score(gold_tags, found_tags)) if slotted else None,
         exact_match=sum(ok and same.get(i, True) for i, ok in enumerate(right)) / len(right),
         ece=expected_calibration_error(confidences, torch.tensor(right)),
-        p50_ms=p50,
-        p95_ms=p95,
         **_out_of_scope(heard, gold, right),
     )
 

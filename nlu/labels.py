@@ -54,11 +54,15 @@ def plain(label: str) -> str:
     return label.strip().lower().rstrip("?")
 
 
+OWN_NAMES = {"clinc150": LabelMap(intents={"oos": OUT_OF_SCOPE})}
+"""How a format itself names what is out of scope."""
+
+
 def label_map(pack: Pack | None, data_format: str) -> LabelMap:
-    """The pack's map for a data format; the identity where there is none. Raises PackError."""
+    """The pack's map for a data format; the format's own names where there is none. Raises PackError."""
     path = pack.folder / "labels.yaml" if pack else Path()
     if pack is None or not path.exists():
-        return LabelMap()
+        return OWN_NAMES.get(data_format, LabelMap())
     document = Document(path)
     found = getattr(document.parse(Labels), data_format, LabelMap())
     named = {*found.intents.values(), *(rule.intent for rule in found.rules), found.default}

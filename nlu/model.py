@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torchcrf import CRF
 
 from moe.encoder import EncoderConfig, MixtureEncoder
-from nlu.pieces import Batch
+from moe.layers import FeatureDropout
+from nlu.pieces import ALPHABET, Batch, ContextWindow
+from nlu.viterbi import best_paths
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class NluConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     lstm_width: int = 192
     dropout: float = 0.2
+    character_filters: int = 48
+    """Width of the character features; 0 for none."""
+    prototypes: bool = True
+    """Whether likeness to a prototype of each intent adds to its score."""
+    context: ContextWindow = field(default_factory=ContextWindow)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -37,6 +45,37 @@ class Scores:
     """(batch, message pieces)"""
 
 
+class Spelling(nn.Module):
+    """A convolution over the characters of each piece's word (Ma and Hovy 2016)."""
+
+    def __init__(self, filters: int, width: int = 24) -> None:
+        super().__init__()
+        self.letters = nn.Embedding(ALPHABET, width, padding_idx=0)
+        self.convolution = nn.Conv1d(width, filters, kernel_size=3, padding=1)
+
+    def forward(self, characters: Tensor) -> Tensor:
+        """characters (batch, pieces, word) → (batch, pieces, filters)"""
+        letters = self.letters(characters.flatten(0, 1))  # (batch * pieces, word, width)
+        found: Tensor = self.convolution(letters.transpose(1, 2)).amax(-1)  # (batch * pieces, filters)
+        spelt: Tensor = found.unflatten(0, characters.shape[:2])
+        return spelt
+
+
+class Prototypes(nn.Module):
+    """Cosine likeness to one direction for each intent, sharpened (after Gidaris and Komodakis 2018)."""
+
+    def __init__(self, width: int, intents: int) -> None:
+        super().__init__()
+        self.directions = nn.Parameter(torch.randn(intents, width))
+        self.sharpness = nn.Parameter(torch.tensor(16.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features (batch, width) → (batch, intents)"""
+        likeness = F.normalize(features, dim=-1) @ F.normalize(self.directions, dim=-1).T
+        scores: Tensor = self.sharpness * likeness
+        return scores
+
+
 class NluModel(nn.Module):
     """Encoder → BiLSTM → a CRF over BIO tags and a softmax over intents, trained together."""
 
@@ -45,8 +84,13 @@ class NluModel(nn.Module):
         self.config = config
         width = config.encoder.hidden_width
         self.encoder = MixtureEncoder(config.encoder)
-        self.lstm = nn.LSTM(width, config.lstm_width, batch_first=True, bidirectional=True)
+        self.spelling = Spelling(config.character_filters) if config.character_filters else None
+        self.lstm = nn.LSTM(
+            width + config.character_filters, config.lstm_width, batch_first=True, bidirectional=True
+        )
         self.dropout = nn.Dropout(config.dropout)
+        self.feature_dropout = FeatureDropout(config.dropout)
+        self.prototypes = Prototypes(width, len(config.intents)) if config.prototypes else None
         self.intent_head = nn.Linear(width + 2 * config.lstm_width, len(config.intents))
         self.several_head = nn.Linear(width + 2 * config.lstm_width, 1)
         self.tag_head = nn.Linear(width + 2 * config.lstm_width, len(config.tags))
@@ -59,15 +103,30 @@ class NluModel(nn.Module):
 
     def _read(self, features: Tensor, batch: Batch) -> Scores:
         longest = int(batch.lengths.max())
-        message = self.dropout(features[:, 1 : longest + 1])  # (batch, message pieces, width)
+        message = self.feature_dropout(features[:, 1 : longest + 1])  # (batch, message pieces, width)
         mask = torch.arange(longest) < batch.lengths[:, None]  # (batch, message pieces)
-        packed = pack_padded_sequence(message, batch.lengths, batch_first=True, enforce_sorted=False)
+        spelt = message
+        if self.spelling is not None:
+            spelt = torch.cat([message, self.spelling(batch.characters)], dim=-1)
+        packed = pack_padded_sequence(spelt, batch.lengths, batch_first=True, enforce_sorted=False)
         read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=longest)
         mean = (message * mask[..., None]).sum(1) / batch.lengths[:, None]
         peak = read.masked_fill(~mask[..., None], -torch.inf).amax(1)
         pooled = self.dropout(torch.cat([mean, peak], dim=-1))  # (batch, width + 2 * lstm_width)
-        emissions = self.tag_head(self.dropout(torch.cat([message, read], dim=-1)))
-        return Scores(self.intent_head(pooled), self.several_head(pooled).squeeze(-1), emissions, mask)
+        emissions = self.tag_head(self.feature_dropout(torch.cat([message, read], dim=-1)))
+        intents = self.intent_head(pooled)  # (batch, intents)
+        if self.prototypes is not None:
+            intents = intents + self.prototypes(mean)
+        return Scores(intents, self.several_head(pooled).squeeze(-1), emissions, mask)
+
+    @torch.no_grad()
+    def embed(self, batch: Batch) -> Tensor:
+        """(batch, width) mean of the encoder's features over the message."""
+        longest = int(batch.lengths.max())
+        features = self.encoder(batch.pieces, batch.segments, batch.mask)[:, 1 : longest + 1].float()
+        mask = torch.arange(longest) < batch.lengths[:, None]  # (batch, message pieces)
+        mean: Tensor = (features * mask[..., None]).sum(1) / batch.lengths[:, None]
+        return mean
 
     def slot_loss(self, scores: Scores, tags: Tensor) -> Tensor:
         """Negative log-likelihood of tags (batch, message pieces), a mean over the pieces."""
@@ -76,5 +135,4 @@ class NluModel(nn.Module):
 
     def decode(self, scores: Scores) -> list[list[int]]:
         """The most probable tag sequence of each message."""
-        paths: list[list[int]] = self.crf.decode(scores.emissions, mask=scores.mask)
-        return paths
+        return best_paths(self.crf, scores.emissions, scores.mask)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -13,8 +15,9 @@ from torch import Tensor
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
 from moe.quantisation import dequantise, quantise
+from nlu.engine import WeightsError, serving_model
 from nlu.model import NluConfig, NluModel, Scores
-from nlu.pieces import PieceSplitter
+from nlu.pieces import ContextWindow, PieceSplitter
 from nlu.understanding import Entity, IntentScore, Understanding
 from nlu.values import InvalidValue, normalise
 
@@ -33,6 +36,8 @@ class Calibration:
 
     temperature: float = 1.0
     out_of_scope_threshold: float = 0.5
+    doubt: bool = False
+    """Whether no example was out of scope, so that doubt about all intents has to stand for it."""
 
 
 class Parser:
@@ -59,12 +64,19 @@ class Parser:
         batch = self.splitter(texts, contexts)
         scores = self.model(batch)
         probabilities = (scores.intents / self.calibration.temperature).softmax(-1)  # (batch, intents)
+        outside = outside_scores(probabilities, self.model.config.intents, self.calibration.doubt)
         several = scores.several.sigmoid()  # (batch,)
         paths = self.model.decode(scores)
         confidences = _tag_confidences(scores, paths)
         return [
             self._understanding(
-                text, probabilities[i], float(several[i]), paths[i], confidences[i], batch.offsets[i]
+                text,
+                probabilities[i].numpy(),
+                float(outside[i]),
+                float(several[i]),
+                paths[i],
+                confidences[i],
+                batch.offsets[i],
             )
             for i, text in enumerate(texts)
         ]
@@ -72,7 +84,8 @@ class Parser:
     def _understanding(
         self,
         text: str,
-        probabilities: Tensor,
+        probabilities: NDArray[np.float32],
+        outside: float,
         several: float,
         path: list[int],
         confidences: list[float],
@@ -80,12 +93,9 @@ class Parser:
     ) -> Understanding:
         names = self.model.config.intents
         # Two wishes share the softmax: each one's own probability is up to twice its share.
-        present = (1 - several) * probabilities + several * (2 * probabilities).clamp_max(1.0)
-        order = probabilities.argsort(descending=True).tolist()
-        ranked = tuple(
-            IntentScore(names[i], float(present[i])) for i in order[:5] if names[i] != OUT_OF_SCOPE
-        )
-        outside = float(probabilities[names.index(OUT_OF_SCOPE)]) if OUT_OF_SCOPE in names else 0.0
+        present = (1 - several) * probabilities + several * (2 * probabilities).clip(max=1.0)
+        order = (-probabilities).argsort(stable=True)[:5].tolist()
+        ranked = tuple(IntentScore(names[i], float(present[i])) for i in order if names[i] != OUT_OF_SCOPE)
         if outside >= self.calibration.out_of_scope_threshold:
             wishes: tuple[str, ...] = ()
         else:
@@ -114,6 +124,15 @@ class Parser:
         return tuple(entities)
 
 
+def outside_scores(probabilities: Tensor, intents: Sequence[str], doubt: bool) -> Tensor:
+    """probabilities (…, intents) → (…) how likely a message is out of scope."""
+    outside = intents.index(OUT_OF_SCOPE)
+    if not doubt:
+        return probabilities[..., outside]
+    inside = [i for i in range(len(intents)) if i != outside]
+    return 1 - probabilities[..., inside].amax(-1)
+
+
 def question(pack: Pack, slot: str) -> str:
     """The bot's question as the model sees it in the context."""
     return f"{pack.slots[slot].label}?"
@@ -121,10 +140,8 @@ def question(pack: Pack, slot: str) -> str:
 
 def _tag_confidences(scores: Scores, paths: list[list[int]]) -> list[list[float]]:
     """Softmax of the emissions at the decoded tags: a cheap stand-in for the CRF's marginals."""
-    shares = scores.emissions.softmax(-1)
-    return [
-        [float(shares[row, place, tag]) for place, tag in enumerate(path)] for row, path in enumerate(paths)
-    ]
+    shares = scores.emissions.softmax(-1).numpy()  # (batch, message pieces, tags)
+    return [shares[row, range(len(path)), path].tolist() for row, path in enumerate(paths)]
 
 
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
@@ -165,13 +182,29 @@ def save_parser(parser: Parser, folder: Path, tokenizer_file: Path) -> None:
     """Write weights as int8, configuration, calibration and tokeniser into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(quantise(parser.model.state_dict()), folder / WEIGHTS)
-    data = {"nlu": asdict(parser.model.config), "calibration": asdict(parser.calibration)}
+    data = {
+        "pack": parser.pack.name if parser.pack else None,
+        "nlu": asdict(parser.model.config),
+        "calibration": asdict(parser.calibration),
+    }
     (folder / CONFIG).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     (folder / PIECES).write_bytes(tokenizer_file.read_bytes())
 
 
-def load_parser(folder: Path, pack: Pack | None) -> Parser:
-    """Read a parser that save_parser wrote. Raises ModelError, naming the file and the remedy."""
+def stands_alone(folder: Path) -> bool:
+    """Whether the model in `folder` was trained without a pack; what is unreadable is left to load_parser."""
+    try:
+        data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return bool(data.get("pack", "") is None)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def load_parser(folder: Path, pack: Pack | None, *, full_precision: bool = False) -> Parser:
+    """Read a parser that save_parser wrote, for serving or, in full precision, as PyTorch computes it.
+
+    Raises ModelError, naming the file and the remedy.
+    """
     for name in (CONFIG, WEIGHTS, PIECES):
         if not (folder / name).exists():
             raise ModelError(f"{folder / name}: file is missing; train a model with: chatbot train nlu")
@@ -179,9 +212,13 @@ def load_parser(folder: Path, pack: Pack | None) -> Parser:
         data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         nlu = data["nlu"]
         encoder = EncoderConfig(**nlu.pop("encoder"))
-        config = NluConfig(tuple(nlu.pop("intents")), tuple(nlu.pop("slots")), encoder, **nlu)
+        context = ContextWindow(**nlu.pop("context"))
+        config = NluConfig(
+            tuple(nlu.pop("intents")), tuple(nlu.pop("slots")), encoder, context=context, **nlu
+        )
         calibration = Calibration(**data["calibration"])
-        model = NluModel(config)
+        with torch.device("meta"):
+            NluModel(config)  # refuses sizes that do not fit together
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder / CONFIG}: not a configuration of this version ({error!r})") from error
     if pack is not None:
@@ -194,12 +231,17 @@ def load_parser(folder: Path, pack: Pack | None) -> Parser:
                 f"{folder / CONFIG}: trained for another pack; '{foreign[0]}' is not in '{pack.name}'"
             )
     try:
-        model.load_state_dict(dequantise(load_file(folder / WEIGHTS)))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        packed = load_file(folder / WEIGHTS)
+        if full_precision:
+            model = NluModel(config)
+            model.load_state_dict(dequantise(packed))
+        else:
+            model = serving_model(config, packed)
+    except (SafetensorError, RuntimeError, OSError, WeightsError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{folder / WEIGHTS}: broken or of another configuration ({reason})") from error
     try:
-        splitter = PieceSplitter(folder / PIECES)
+        splitter = PieceSplitter(folder / PIECES, config.context)
     except ValueError as error:
         raise ModelError(str(error)) from error
     return Parser(model, splitter, calibration, pack)

@@ -9,7 +9,18 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 MESSAGE_PIECES = 126
-CONTEXT_PIECES = 32
+WORD_CHARACTERS = 16
+"""Characters that the model sees of the word a piece belongs to, in the customer's own spelling."""
+ALPHABET = 98
+"""None, the 95 of printable ASCII, where the piece itself begins, all others."""
+
+
+@dataclass(frozen=True)
+class ContextWindow:
+    """How much of what was said before a model looks at."""
+
+    messages: int = 4
+    pieces: int = 48
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,8 @@ class Batch:
     """(batch, seq) true for real pieces."""
     lengths: Tensor
     """(batch,) message pieces, at least 1; they stand at 1 … length."""
+    characters: Tensor
+    """(batch, message pieces, WORD_CHARACTERS) numbers of the characters around each piece, 0 for none."""
     offsets: tuple[tuple[tuple[int, int], ...], ...]
     """Character span of each message piece in the customer's own text."""
 
@@ -31,8 +44,9 @@ class Batch:
 class PieceSplitter:
     """The encoder's tokeniser, read from a tokenizer.json."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, context: ContextWindow | None = None) -> None:
         """Raises FileNotFoundError, or ValueError for a file that is no tokeniser."""
+        self.context = context or ContextWindow()
         if not path.exists():
             raise FileNotFoundError(f"{path}: tokeniser file is missing")
         try:
@@ -64,11 +78,26 @@ class PieceSplitter:
             segments=torch.tensor([segment + [0] * (longest - len(segment)) for _, segment in rows]),
             mask=torch.tensor([[i < len(ids) for i in range(longest)] for ids, _ in rows]),
             lengths=torch.tensor([len(spans) for spans in offsets]),
+            characters=_characters(texts, offsets),
             offsets=tuple(offsets),
         )
 
     def _context(self, messages: Sequence[str]) -> list[int]:
         ids: list[int] = []
-        for message in messages:
+        for message in messages[: self.context.messages]:
             ids += [*self._tokenizer.encode(message, add_special_tokens=False).ids, self.sep]
-        return ids[:CONTEXT_PIECES]
+        return ids[: self.context.pieces]
+
+
+def _characters(texts: Sequence[str], offsets: Sequence[Sequence[tuple[int, int]]]) -> Tensor:
+    """(batch, message pieces, WORD_CHARACTERS); case and digits are in them, which the pieces lose."""
+    longest = max(len(spans) for spans in offsets)
+    rows = torch.zeros(len(texts), longest, WORD_CHARACTERS, dtype=torch.long)
+    for row, (text, spans) in enumerate(zip(texts, offsets, strict=True)):
+        for place, (start, _) in enumerate(spans):
+            first = max(text.rfind(" ", 0, start) + 1, start - WORD_CHARACTERS // 2)
+            word = text[first : first + WORD_CHARACTERS - 1].partition(" ")[0]
+            numbers = [ord(c) - 31 if 32 <= ord(c) < 127 else ALPHABET - 1 for c in word]
+            numbers.insert(start - first, ALPHABET - 2)
+            rows[row, place, : len(numbers)] = torch.tensor(numbers)
+    return rows

@@ -1,10 +1,20 @@
-"""Where the dense encoder comes from that the mixture is made of."""
+"""Where training starts: the dense encoder that the mixture is made of, and the mixture once it is healed."""
 
 import hashlib
 import importlib.util
+import json
+from dataclasses import asdict
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from moe.encoder import EncoderConfig, MixtureEncoder
+from moe.quantisation import dequantise, quantise
+from moe.upcycling import load_bert
+
 REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+WEIGHTS, CONFIG, PIECES = "model.safetensors", "config.json", "tokenizer.json"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -39,3 +49,35 @@ def _from_hub() -> Path:
         return Path(snapshot_download(REPOSITORY, allow_patterns=["model.safetensors", "tokenizer.json"]))
     except Exception as error:  # the hub client raises many kinds
         raise PretrainedError(f"{REPOSITORY}: not installed and the hub is out of reach ({error})") from error
+
+
+def load_encoder(folder: Path) -> MixtureEncoder:
+    """The mixture that save_encoder wrote. Raises PretrainedError, naming the file and the remedy."""
+    for name in (CONFIG, WEIGHTS, PIECES):
+        if not (folder / name).exists():
+            raise PretrainedError(
+                f"{folder / name}: file is missing; make an encoder with: chatbot train encoder"
+            )
+    try:
+        config = EncoderConfig(**json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        encoder = MixtureEncoder(config)
+        encoder.load_state_dict(dequantise(load_file(folder / WEIGHTS)))
+    except (ValueError, TypeError, SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise PretrainedError(f"{folder}: broken, or of another version ({reason})") from error
+    return encoder
+
+
+def save_encoder(encoder: MixtureEncoder, folder: Path, tokenizer_file: Path) -> None:
+    """Write weights as int8, configuration and tokeniser into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(quantise(encoder.state_dict()), folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(asdict(encoder.config), indent=1) + "\n", encoding="utf-8")
+    (folder / PIECES).write_bytes(tokenizer_file.read_bytes())
+
+
+def dense_encoder(config: EncoderConfig) -> MixtureEncoder:
+    """The pretrained dense model, in the form of the mixture's dense twin."""
+    encoder = MixtureEncoder(config.dense_twin)
+    load_bert(encoder, load_file(pretrained_folder() / "model.safetensors"))
+    return encoder

@@ -1,77 +1,64 @@
 """Training of the joint NLU model."""
 
-import math
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any, cast
 
 import torch
 from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from transformers import get_cosine_schedule_with_warmup
 
 from domains.schema import OUT_OF_SCOPE, Pack
-from moe.encoder import EncoderConfig
-from nlu.augmentation import roughen, two_wishes
+from moe.encoder import EncoderConfig, MixtureEncoder
+from nlu.batches import Batches
 from nlu.calibration import calibrate
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel
-from nlu.parser import ModelError, Parser, question
+from nlu.parser import Calibration, ModelError, Parser
 from nlu.pieces import Batch, PieceSplitter
+from nlu.recipe import TrainConfig, is_scarce
+from nlu.validation import BestEpoch, Validation
 
 CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    epochs: int = 8
-    batch_size: int = 48
-    encoder_rate: float = 1e-4
-    head_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warm_up: float = 0.05
-    label_smoothing: float = 0.1
-    slot_weight: float = 0.7
-    several_weight: float = 0.2
-    balance_weight: float = 0.01
-    bias_rate: float = 1e-3
-    held_out: float = 0.04
-    """Share of the examples kept for calibration."""
-    two_wishes: float = 0.05
-    """Joined messages, as a share of the examples."""
-    typos: float = 0.12
-    bare: float = 0.25
-    asked: float = 0.5
-    """How often a message that gives a value is preceded by the bot's question for it."""
-    asked_wrongly: float = 0.08
-    context_dropout: float = 0.2
-    stray_context: float = 0.3
-    """How often a message without a past is given one of another conversation."""
-    seed: int = 0
+REHEARSAL = 0.2
+"""Share of scarce examples that the rehearsal calibrates on."""
 
 
 class Trainer:
-    """Everything one run needs; `run` resumes where `folder` holds a checkpoint of the same configuration."""
+    """Everything one run needs; `run` resumes where `folder` holds a checkpoint of the same run."""
 
     def __init__(
-        self, examples: Sequence[Example], pack: Pack | None, splitter: PieceSplitter, config: TrainConfig
+        self,
+        examples: Sequence[Example],
+        pack: Pack | None,
+        splitter: PieceSplitter,
+        config: TrainConfig,
+        validation: Sequence[Example] = (),
     ) -> None:
+        """With `validation` examples, training stops when they no longer gain, and the best epoch is kept."""
         self.config, self.pack, self.splitter = config, pack, splitter
+        self.validation = Validation(validation, config.patience)
         rng = random.Random(config.seed)
         shuffled = list(examples)
         rng.shuffle(shuffled)
-        kept = int(len(shuffled) * config.held_out)
+        kept = 0 if validation else int(len(shuffled) * config.held_out)
         self.held_out, self.examples = shuffled[:kept], shuffled[kept:]
-        self.pasts = [e.context for e in self.examples if e.context]
         intents = [*dict.fromkeys(i for e in sorted(shuffled, key=lambda e: e.intents) for i in e.intents)]
         known = pack.intents if pack else intents
         self.intents = (*(i for i in known if i != OUT_OF_SCOPE), OUT_OF_SCOPE)
         slots = {s.slot for e in shuffled for s in e.spans or ()}
         self.slots = tuple(s for s in pack.slots if s in slots) if pack else tuple(sorted(slots))
+        self.batches = Batches(
+            self.examples, pack, self.slots, config.batch_size, config.variation, config.seed
+        )
 
     def run(self, model: NluModel, folder: Path) -> Parser:
         """Train, checkpoint each epoch, calibrate; `folder` takes checkpoint.pt and TensorBoard logs."""
@@ -80,44 +67,90 @@ class Trainer:
         torch.manual_seed(config.seed)
         model.encoder.words.weight.requires_grad_(False)  # rare words stay where pretraining put them
         optimiser = self._optimiser(model)
-        steps = math.ceil(len(self.examples) * (1 + config.two_wishes) / config.batch_size)
+        steps = self.batches.count
         total = steps * config.epochs
         schedule = get_cosine_schedule_with_warmup(optimiser, int(total * config.warm_up), total)
+        decay = max(0.0, 1 - 1 / (config.averaged * total))
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        averaged = cast(NluModel, average.module)
         checkpoint = folder / CHECKPOINT
         first = 0
+        self._place_prototypes(model)
         if checkpoint.exists():
-            saved = torch.load(checkpoint, weights_only=True)
-            if saved["config"] == repr((config, model.config)):
+            saved = _read_checkpoint(checkpoint)
+            if saved.get("run") == self._fingerprint(model):
                 model.load_state_dict(saved["model"])
+                average.load_state_dict(saved["average"])
                 optimiser.load_state_dict(saved["optimiser"])
                 schedule.load_state_dict(saved["schedule"])
                 first = saved["epoch"] + 1
+                self.validation.restore(saved["best"])
         with Progress() as progress, SummaryWriter(str(folder / "tensorboard")) as writer:
             bar = progress.add_task("training", total=total, completed=steps * first)
             for epoch in range(first, config.epochs):
+                if self.validation.exhausted(epoch):
+                    break
                 loss = 0.0
                 for step, batch in enumerate(self._epoch(epoch)):
                     value = self._step(model, optimiser, schedule, batch)
+                    average.update_parameters(model)
                     loss += (value - loss) / (step + 1)
                     progress.update(bar, advance=1, description=f"epoch {epoch + 1} loss {loss:.3f}")
-                accuracy = self._accuracy(model)
+                accuracy = self._accuracy(averaged)
                 writer.add_scalar("train/loss", loss, epoch)
                 writer.add_scalar("held_out/intent_accuracy", accuracy, epoch)
                 progress.console.print(
                     f"epoch {epoch + 1}: loss {loss:.4f}, held-out intent accuracy {accuracy:.4f}"
                 )
+                if self.validation.examples:
+                    self._validate(averaged, epoch, writer, progress)
                 torch.save(
                     {
-                        "config": repr((config, model.config)),
+                        "run": self._fingerprint(model),
                         "epoch": epoch,
                         "model": model.state_dict(),
+                        "average": average.state_dict(),
                         "optimiser": optimiser.state_dict(),
                         "schedule": schedule.state_dict(),
+                        "best": self.validation.state(),
                     },
                     checkpoint.with_suffix(".new"),
                 )
                 checkpoint.with_suffix(".new").replace(checkpoint)  # a stop while saving leaves the old one
-        return Parser(model, self.splitter, calibrate(model, self.splitter, self.held_out), self.pack)
+        best = self.validation.best
+        model.load_state_dict(best.weights if best else averaged.state_dict())
+        unseen = self.held_out or self.validation.examples
+        doubt = not any(OUT_OF_SCOPE in example.intents for example in self.examples)
+        return Parser(model, self.splitter, calibrate(model, self.splitter, unseen, doubt), self.pack)
+
+    def _fingerprint(self, model: NluModel) -> str:
+        """What a run is resumed by: with another configuration or other sentences it starts anew."""
+        told = repr((self.config, model.config, self.examples, self.held_out, self.validation.examples))
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def _validate(self, model: NluModel, epoch: int, writer: SummaryWriter, progress: Progress) -> None:
+        report = self.validation.take(Parser(model, self.splitter, Calibration(), self.pack), epoch)
+        figures = {"intent_accuracy": report.intent_accuracy, "exact_match": report.exact_match}
+        if report.slot_f1 is not None:
+            figures["slot_f1"] = report.slot_f1
+        for name, value in figures.items():
+            writer.add_scalar(f"validation/{name}", value, epoch)
+        shown = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+        progress.console.print(f"epoch {epoch + 1}: validation {shown}")
+
+    @torch.no_grad()
+    def _place_prototypes(self, model: NluModel) -> None:
+        """Start each intent at the mean of its sentences (as in prototypical networks, Snell et al. 2017)."""
+        if model.prototypes is None:
+            return
+        model.eval()
+        for place, intent in enumerate(self.intents):
+            own = [e for e in self.examples if e.intents[0] == intent][: self.config.prototype_examples]
+            if own:
+                features = model.embed(self.splitter([e.text for e in own], [() for _ in own]))
+                model.prototypes.directions[place] = F.normalize(
+                    F.normalize(features, dim=-1).mean(0), dim=-1
+                )
 
     def _optimiser(self, model: NluModel) -> torch.optim.AdamW:
         encoder = [p for p in model.encoder.parameters() if p.requires_grad]
@@ -172,38 +205,7 @@ class Trainer:
         return targets
 
     def _epoch(self, epoch: int) -> Iterator[list[Example]]:
-        """Batches of messages of similar length, in random order."""
-        rng = random.Random(1000 * self.config.seed + epoch)
-        pool = [
-            e for e in self.examples if len(e.intents) == 1 and e.intents[0] not in ("remark", OUT_OF_SCOPE)
-        ]
-        joined = two_wishes(pool, int(len(self.examples) * self.config.two_wishes), rng)
-        examples = [self._vary(example, rng) for example in (*self.examples, *joined)]
-        rng.shuffle(examples)
-        size = self.config.batch_size
-        batches: list[list[Example]] = []
-        for start in range(0, len(examples), size * 50):
-            window = sorted(
-                examples[start : start + size * 50], key=lambda e: len(e.text) + sum(map(len, e.context))
-            )
-            batches += [window[i : i + size] for i in range(0, len(window), size)]
-        rng.shuffle(batches)
-        yield from batches
-
-    def _vary(self, example: Example, rng: random.Random) -> Example:
-        config = self.config
-        example = roughen(example, rng, config.typos, config.bare)
-        context = example.context
-        if context and rng.random() < config.context_dropout:
-            context = ()
-        elif not context and self.pasts and rng.random() < config.stray_context:
-            context = rng.choice(self.pasts)
-        if self.pack is not None:
-            if example.spans and rng.random() < config.asked:
-                context = (question(self.pack, example.spans[0].slot), *context[:1])
-            elif rng.random() < config.asked_wrongly:
-                context = (question(self.pack, rng.choice(self.slots)), *context[:1])
-        return replace(example, context=context)
+        yield from self.batches.epoch(epoch)
 
     @torch.inference_mode()
     def _accuracy(self, model: NluModel) -> float:
@@ -216,20 +218,13 @@ class Trainer:
         return right / max(len(self.held_out), 1)
 
 
-def load_checkpoint(model: NluModel, folder: Path) -> None:
-    """Take the weights of an earlier run. Raises ModelError."""
-    path = folder / CHECKPOINT
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
-        model.load_state_dict(torch.load(path, weights_only=True)["model"])
-    except FileNotFoundError:
-        raise ModelError(
-            f"{path}: file is missing; it is written by: chatbot train nlu --out {folder}"
-        ) from None
-    except (RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        saved: dict[str, Any] = torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
         reason = (str(error) or repr(error)).splitlines()[0]
-        raise ModelError(
-            f"{path}: no checkpoint of a model with these intents and slots ({reason})"
-        ) from error
+        raise ModelError(f"{path}: broken checkpoint ({reason}); delete it to train anew") from error
+    return saved
 
 
 def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> list[list[int]]:
@@ -247,7 +242,44 @@ def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> 
     return rows
 
 
-def new_model(trainer: Trainer, encoder: EncoderConfig | None = None, **sizes: int) -> NluModel:
+@dataclass(frozen=True)
+class Training:
+    parser: Parser
+    best: BestEpoch | None
+    """The epoch that was kept, where there was validation."""
+
+
+def train(
+    examples: Sequence[Example],
+    pack: Pack | None,
+    base: MixtureEncoder,
+    splitter: PieceSplitter,
+    config: TrainConfig,
+    folder: Path,
+    validation: Sequence[Example] = (),
+    **sizes: Any,
+) -> Training:
+    """All of training, from the encoder `base` on; `sizes` are settings of NluConfig.
+
+    Where sentences are few, none can be spared for the calibration: a rehearsal on most of them finds it, and
+    the model that is kept learns from all.
+    """
+
+    def fit(config: TrainConfig, folder: Path) -> Training:
+        trainer = Trainer(examples, pack, splitter, config, validation)
+        model = new_model(trainer, base.config, **sizes)
+        model.encoder.load_state_dict(base.state_dict())
+        return Training(trainer.run(model, folder), trainer.validation.best)
+
+    if validation or not is_scarce(examples):
+        return fit(config, folder)
+    rehearsed = fit(replace(config, held_out=REHEARSAL), folder / "rehearsal")
+    training = fit(replace(config, held_out=0.0), folder)
+    training.parser.calibration = rehearsed.parser.calibration
+    return training
+
+
+def new_model(trainer: Trainer, encoder: EncoderConfig | None = None, **sizes: Any) -> NluModel:
     """An untrained model for the trainer's labels."""
     torch.manual_seed(trainer.config.seed)
     return NluModel(NluConfig(trainer.intents, trainer.slots, encoder or EncoderConfig(), **sizes))

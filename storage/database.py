@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import Connection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
@@ -161,6 +161,15 @@ def _writing(engine: Engine, write: bool) -> Iterator[None]:
         queue.release()
 
 
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Session]:
+    """A transaction whose every query sees the database as it stood at the first one."""
+    with transaction(engine) as session:
+        if engine.dialect.name == "postgresql":
+            session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        yield session
+
+
 def _open_sqlite(url: URL) -> Engine:
     path = _sqlite_path(url)
     if path is not None and not path.parent.is_dir():
@@ -195,6 +204,7 @@ def _sqlite_path(url: URL) -> Path | None:
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # sqlite3 would begin by itself, but only before the first write
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # what is erased leaves no trace in free pages
 
 
 def _write_ahead(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
@@ -232,17 +242,17 @@ def _explain(context: ExceptionContext, name: str) -> StorageError | None:
     """The error to raise in place of SQLAlchemy's own; None leaves that."""
     if context.is_pre_ping:  # the pool opens a new connection by itself
         return None
-    text = " ".join(str(context.original_exception).split())
+    cause = " ".join(str(context.original_exception).split())
     code = getattr(context.original_exception, "sqlstate", None)
     if code in OVERTAKEN_BY_ANOTHER:
         return TryAgain(f"The database {name} had another writer in the way; try again")
     if context.is_disconnect:
         return TryAgain(f"The connection to the database {name} was lost; try again, and check that it runs")
     for sign, problem in PROBLEMS.items():
-        if sign == code or (code is None and sign in text):
+        if sign == code or (code is None and sign in cause):
             return StorageError(f"The database {name} {problem}")
     if isinstance(context.sqlalchemy_exception, OperationalError):
-        return StorageError(f"The database {name} cannot be used; check its URL and that it runs ({text})")
+        return StorageError(f"The database {name} cannot be used; check its URL and that it runs ({cause})")
     return None
 
 

@@ -13,15 +13,44 @@ CARD_LENGTHS = range(13, 20)
 OWN_ID = re.compile(r"(\b(?=[0-9-]{0,35}[a-f])[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b)")
 """Ids of conversations and the like, whose chance runs of digits mean nothing."""
 
-EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
-SSN = re.compile(r"(?<![\d·])\d{3}[ -]\d{2}[ -]\d{4}(?!\d)")
-SSN_NAMED = re.compile(r"(?i)\b(ssn|social security|social)\b([^\d\n·]{0,30})(?:\d{9}|\d{4})(?!\d)")
-LONG_NUMBER = re.compile(rf"(?<![\d·])\d(?:{GAP}?\d){{12,}}")
+DOT = r"(?:\.| ?[(\[] ?dot ?[)\]] ?| dot )"
+EMAIL = re.compile(
+    rf"(?i)(?<![\w.+%-])[\w.+%-]+(?: ?@ ?| ?[(\[] ?at ?[)\]] ?)[\w-]+(?:{DOT}[\w-]+)+"
+    r"|(?<![\w.+%-])[\w.+%-]+ at [\w-]+(?: dot [\w-]+)+"
+)
+SSN = re.compile(r"(?<![\d·])(?:\d{3}|[x*#•]{3}) ?[ ./_–-] ?(?:\d{2}|[x*#•]{2}) ?[ ./_–-] ?\d{4}(?!\d)", re.I)
+SSN_WORD = r"(?:ssn|ss ?#|ss number|soc(?:ial)?(?: sec(?:urity)?)?)"
+SSN_NAMED = re.compile(
+    rf"(?i)\b({SSN_WORD})\b([^\d\n·]{{0,40}}(?:4[^\d\n·]{{2,20}})?)(?:\d{{9}}|\d{{4}})(?!\d)"
+)
+SSN_NAMED_AFTER = re.compile(
+    r"(?i)(?<![\d·.,$-])\d{4}((?: [a-z']+){0,6}? (?:ssn|ss number|social security)\b)"
+)
+LONG_NUMBER = re.compile(rf"(?<![\d·])\d(?:{GAP}{{0,3}}\d){{12,}}")
+CARD_GROUPS = re.compile(r"(?<![\d·])\d{4}(?:\s?[/_,|:*]\s?\d{4}){3}(?!\d)")
+IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
 TELEPHONE = re.compile(
     rf"(?<![\w+·])(?:\+\d(?:[ ().-]{{0,2}}\d){{7,14}}"
-    rf"|(?:\+?1{GAP})?(?:\(\d{{3}}\) ?|\d{{3}}{GAP})\d{{3}}{GAP}?\d{{4}}|\d{{3}}-\d{{4}})(?!\d)"
+    rf"|(?:\+?1{GAP})?(?:\(\d{{3}}\) ?-? ?|\d{{3}}(?:{GAP}|/))\d{{3}}{GAP}?\d{{4}}|\d{{3}}-\d{{4}}"
+    rf"|0\d{{2,4}}(?:{GAP}\d{{3,6}}){{1,2}})(?!\d)"
 )
-DIGITS = re.compile(r"(?<![\d·])\d{8,}(?!\d)")
+DAY = r"(?:\d{4}-\d\d?-\d\d?|\d\d?-\d\d?-\d{4})\b"
+NUMBER_NAMED = re.compile(
+    r"(?i)\b(account|acct|acc|a/c|card|routing|phone|mobile|cell)\b([^\d\n·$]{0,25})"
+    rf"(?!{DAY})\d(?:[ -]?\d){{5,}}"
+)
+SPACED = re.compile(r"(?<![\d·.,])\d(?:[ .-]\d){6,}(?![\d.,])")
+"""Digits one by one."""
+SPELT = re.compile(
+    r"(?i)\b(?:(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple)(?:[\s,.-]+|\b)){7,}"
+)
+NINE = re.compile(r"(?<![\d·])\d{9}(?!\d)")
+"""May be a social security number, whose last four digits must not stay."""
+PLAIN_DAY = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])20\d\d|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])20\d\d"
+DIGITS = re.compile(rf"(?<![\d·])(?!(?:{PLAIN_DAY})(?!\d))\d{{8,}}(?!\d)")
+
+TWICE = re.compile(r"(?i)\b(card|account) \1 (?=··)")
+"""What the customer had named already."""
 
 
 def mask(text: str) -> str:
@@ -39,14 +68,26 @@ def _mask(text: str) -> str:
     text = EMAIL.sub("e-mail ··", text)
     text = SSN.sub("SSN ··", text)
     text = SSN_NAMED.sub(r"\1\2··", text)
+    text = SSN_NAMED_AFTER.sub(r"··\1", text)
+    text = IBAN.sub(lambda match: "account " + _last_four(match[0]), text)
+    text = CARD_GROUPS.sub(lambda match: _card_or_as_is(match[0]), text)
     text = LONG_NUMBER.sub(lambda match: _mask_number(match[0]), text)
     text = TELEPHONE.sub(lambda match: _last_four(match[0]), text)
-    return DIGITS.sub(lambda match: _last_four(match[0]), text)
+    text = NUMBER_NAMED.sub(lambda match: match[1] + match[2] + _last_four(match[0]), text)
+    text = SPACED.sub(lambda match: _last_four(match[0]), text)
+    text = SPELT.sub("number ·· ", text)
+    text = NINE.sub("··", text)
+    text = DIGITS.sub(lambda match: _last_four(match[0]), text)
+    return TWICE.sub(r"\1 ", text)
+
+
+def _card_or_as_is(groups: str) -> str:
+    return f"card {_last_four(groups)}" if _is_card(re.sub(r"\D", "", groups)) else groups
 
 
 def _mask_number(number: str) -> str:
     """Card numbers among the groups of `number`; the groups between them, where long, as one number."""
-    pieces = re.findall(r"\d+|\D", number)
+    pieces = re.findall(r"\d+|\D+", number)
     masked, at, other = "", 0, ""
     while at < len(pieces):
         end = _card_end(pieces, at)

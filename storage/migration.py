@@ -19,6 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.schema import SchemaItem
 
 from storage.database import DAMAGED, StorageError, transaction
+from storage.integrity import half_turns, unguarded, unreadable
 from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,26 +41,26 @@ def is_ours(name: str | None, kind: str, _: Any) -> bool:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    with _migrating(engine) as config:
+    with migrating(engine) as config:
         command.upgrade(config, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Back to `revision`; what only the later tables held is lost."""
-    with _migrating(engine) as config:
+    with migrating(engine) as config:
         command.downgrade(config, revision)
 
 
 def draft(engine: Engine, message: str) -> None:
     """Write a migration file with what differs between storage/tables.py and the database."""
-    with _migrating(engine) as config:
+    with migrating(engine) as config:
         command.revision(config, message, autogenerate=True, rev_id=f"{int(head()) + 1:04}")
 
 
 def current(engine: Engine) -> str | None:
     """The database's revision; None where it was never migrated."""
     with transaction(engine) as session:
-        return _revision(session.connection())
+        return revision_of(session.connection())
 
 
 def head() -> str:
@@ -67,6 +68,11 @@ def head() -> str:
     revision = _scripts().get_current_head()
     assert revision is not None
     return revision
+
+
+def revisions() -> set[str]:
+    """All revisions that this program knows."""
+    return {script.revision for script in _scripts().walk_revisions()}
 
 
 def check(engine: Engine) -> list[str]:
@@ -77,13 +83,22 @@ def check(engine: Engine) -> list[str]:
             _revision_problems(connection)
             or _differences(connection)
             or _damage(connection)
-            or [*_gaps(session), *_miscounted(session), *_dangling(session), *_unfinished(session)]
+            or [*find_faults(session), *_unfinished(session)]
         )
 
 
+def find_faults(session: Session) -> list[str]:
+    """What is wrong with the rows of a database whose tables are in order."""
+    searches = (_gaps, _miscounted, _dangling, half_turns, unreadable, unguarded)
+    return [fault for search in searches for fault in search(session)]
+
+
 @contextmanager
-def _migrating(engine: Engine) -> Iterator[Config]:
-    """All migrations in one transaction, and by one process at a time."""
+def migrating(engine: Engine) -> Iterator[Config]:
+    """All migrations in one transaction, and by one process at a time.
+
+    The configuration's attribute "connection" is the connection.
+    """
     with (
         engine.connect().execution_options(write=True) as connection,
         _foreign_keys_off(connection),
@@ -127,18 +142,18 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def _revision_problems(connection: Connection) -> list[str]:
-    revision = _revision(connection)
+    revision = revision_of(connection)
     if revision == head():
         return []
     upgrade_it = "run: chatbot database upgrade"
     if revision is None:
         return [f"The database is not migrated; {upgrade_it}"]
-    if revision in {script.revision for script in _scripts().walk_revisions()}:
+    if revision in revisions():
         return [f"The database is at {revision}, behind this program's {head()}; {upgrade_it}"]
     return [f"The database is at {revision}, ahead of this program's {head()}; install a newer program"]
 

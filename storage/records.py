@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from nlu.understanding import Understanding
+from storage.masking import mask
 from storage.state import DialogueState
 
 Author = Literal["customer", "bot", "agent"]
@@ -32,6 +33,11 @@ class Message:
     created_at: datetime
     rating: int = 0
     """Thumbs: 1 up, -1 down, 0 none."""
+
+    @property
+    def shown(self) -> str:
+        """The text for a page, where the numbers that a customer typed are masked."""
+        return mask(self.text) if self.author == "customer" else self.text
 
 
 @dataclass(frozen=True)

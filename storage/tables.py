@@ -28,6 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from nlu.understanding import Understanding
 from storage.database import StorageError
+from storage.encryption import is_sealed, keyring, load_text, open_sealed, store_text
 from storage.records import Author, Button, ExecutionStatus
 from storage.state import DialogueState
 
@@ -53,22 +54,44 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class SealedText(TypeDecorator[str]):
+    """A text with a customer's words: encrypted where the engine has keys."""
+
+    impl = Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else store_text(value, dialect)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else load_text(value, dialect)
+
+
 class Record(TypeDecorator[Any]):
-    """A typed Python value, kept as JSON: JSONB in PostgreSQL."""
+    """A typed Python value, kept as JSON: JSONB in PostgreSQL.
+
+    A `sealed` one is a JSON string, the encrypted JSON, where the engine has keys.
+    """
 
     impl = JSON().with_variant(JSONB(), "postgresql")
     cache_ok = True
 
-    def __init__(self, kind: Any) -> None:
+    def __init__(self, kind: Any, sealed: bool = False) -> None:
         super().__init__()
         self.kind = kind
+        self.sealed = sealed
         self.adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        keys = keyring(dialect) if self.sealed else None
+        if keys is not None:
+            return keys.seal(self.adapter.dump_json(value))
         return self.adapter.dump_python(value, mode="json")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         try:
+            if self.sealed and is_sealed(value):
+                return self.adapter.validate_json(open_sealed(value, dialect))
             return self.adapter.validate_python(value)
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
@@ -112,8 +135,9 @@ class ConversationRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     pack: Mapped[str]
     status: Mapped[str] = mapped_column(default="open")
-    customer_id: Mapped[str | None]
-    state: Mapped[DialogueState] = mapped_column(Record(DialogueState))
+    customer_id: Mapped[str | None] = mapped_column(index=True)
+    """Serves what a person asks for: a copy of the own data, or its erasure."""
+    state: Mapped[DialogueState] = mapped_column(Record(DialogueState, sealed=True))
     policy_version: Mapped[str | None]
     """Which policy chose the last action."""
     visitor: Mapped[str | None]
@@ -137,7 +161,7 @@ class MessageRow(Base):
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     author: Mapped[str]
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(SealedText)
     buttons: Mapped[tuple[Button, ...]] = mapped_column(Record(tuple[Button, ...]), default=())
     made_by: Mapped[str | None]
     """How the bot made it; null for people's messages."""
@@ -168,9 +192,9 @@ class TurnRow(Base):
     """The first of the bot's replies; null while the turn waits for the business system."""
     last_seq: Mapped[int | None]
     """The last of the bot's replies; null likewise."""
-    text: Mapped[str]
-    understanding: Mapped[Understanding] = mapped_column(Record(Understanding))
-    state: Mapped[DialogueState] = mapped_column(Record(DialogueState))
+    text: Mapped[str] = mapped_column(SealedText)
+    understanding: Mapped[Understanding] = mapped_column(Record(Understanding, sealed=True))
+    state: Mapped[DialogueState] = mapped_column(Record(DialogueState, sealed=True))
     """After the turn, or so far."""
     latency_ms: Mapped[Mapping[str, float]] = mapped_column(Record(Mapping[str, float]))
     created_at: Mapped[datetime] = mapped_column(default=_now, index=True)
@@ -215,8 +239,31 @@ class ExecutionRow(Base):
     idempotency_key: Mapped[str]
     """Of a call that had no answer, the next call for the same has the same key."""
     task: Mapped[str]
-    slots: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str]))
+    slots: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
     status: Mapped[str]
     outcome: Mapped[str | None]
-    facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str]))
+    facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
     created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class AuditRow(Base):
+    """What staff and administrators did. Triggers of the migration refuse to change or delete a row."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=_now)
+    actor: Mapped[str]
+    action: Mapped[str]
+    object: Mapped[str]
+    reason: Mapped[str]
+    details: Mapped[Mapping[str, Any]] = mapped_column(Record(Mapping[str, Any]))
+
+
+class SecretRow(Base):
+    """The program's own secrets, by name: encrypted with the oldest key that is still in use."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(SealedText)

@@ -9,6 +9,7 @@ from chatbot.api import BODY_LIMIT, create_api
 from chatbot.assembly import build_chatbot
 from chatbot.bot import Chatbot
 from chatbot.logs import configure_logging
+from chatbot.retention import start_purging
 from chatbot.settings import Settings
 from ui.chat import build_page
 from ui.theme import build_theme
@@ -21,7 +22,9 @@ def create_app() -> FastAPI:
     """The application that CHATBOT_* describes: `uvicorn --factory ui.app:create_app`."""
     settings = Settings()
     configure_logging(settings.log_level)
-    return create_app_for(build_chatbot(settings), settings.body_limit)
+    bot = build_chatbot(settings)
+    start_purging(settings.database, bot.pack)
+    return create_app_for(bot, settings.body_limit)
 
 
 def create_app_for(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:

@@ -13,6 +13,7 @@ import gradio as gr
 from chatbot.api import split_words
 from chatbot.bot import LONGEST_MESSAGE, BadMessage, Chatbot
 from storage.conversations import UnknownConversation
+from storage.masking import mask
 from storage.records import Message
 
 STARTERS = (
@@ -176,7 +177,7 @@ class ChatPage:
             conversation_id, history = self._open(conversation_id)
             unsent |= self._show(history)
             text = text if typed else _text_behind(text, history)
-            rows = [*_rows(history), {"role": "user", "content": escape(text, quote=False)}]
+            rows = [*_rows(history), {"role": "user", "content": escape(mask(text), quote=False)}]
             yield {
                 self.chat: gr.update(value=[*rows, TYPING], elem_classes=["typing"]),
                 self.suggestions: gr.update(visible=False),
@@ -225,7 +226,7 @@ def _rows(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [
         {
             "role": "user" if message.author == "customer" else "assistant",
-            "content": escape(message.text, quote=False),
+            "content": escape(message.shown, quote=False),
         }
         for message in messages
     ]

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateSchema
 
 from domains.backend import ActionResult, BackendError
 from domains.banking import bank_seed
@@ -21,7 +22,7 @@ from domains.banking.bank_accounts import (
 )
 from domains.banking.bank_cards import dispute_charge, replace_card, report_lost_card
 from domains.banking.bank_customers import check_offer_eligibility, update_address, verify_identity
-from domains.banking.bank_tables import Account, Customer, Request, Table, open_engine
+from domains.banking.bank_tables import SCHEMA, Account, Customer, Request, Table, open_engine
 from domains.banking.bank_visit import Visit
 
 TASKS: Mapping[str, Callable[[Visit], ActionResult]] = {
@@ -99,6 +100,8 @@ def open_backend(database_url: str, clock: Callable[[], datetime] = utc_now) -> 
     """
     engine = open_engine(database_url)
     with _database_trouble(), Session(engine) as session, session.begin():
+        if engine.dialect.name == "postgresql":
+            session.execute(CreateSchema(SCHEMA, if_not_exists=True))
         Table.metadata.create_all(session.connection())
         if session.scalar(select(Customer.id).limit(1)) is None:
             bank_seed.fill(session, clock().date())

@@ -21,6 +21,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+SCHEMA = "bank"
+"""Where the tables are on PostgreSQL; an SQLite file is all the bank's."""
+
 BANK_LOCK = 0x62616E6B
 """The key of PostgreSQL's advisory lock: "bank" in ASCII."""
 
@@ -201,6 +204,7 @@ def open_engine(database_url: str) -> Engine:
         if url.drivername in ("postgresql", "postgres"):
             url = url.set(drivername="postgresql+psycopg")
         engine = create_engine(url, pool_pre_ping=True)
+        event.listen(engine, "connect", _use_own_schema)
         event.listen(engine, "begin", _begin_on_postgresql)
     return engine
 
@@ -209,6 +213,13 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # leaves BEGIN to us
     for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_own_schema(connection: Any, record: object) -> None:
+    """The bank is another system than the bot, also where they share a database."""
+    connection.autocommit = True
+    connection.execute(f"SET search_path TO {SCHEMA}")
+    connection.autocommit = False
 
 
 def _begin_on_sqlite(connection: Connection) -> None:

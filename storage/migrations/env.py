@@ -6,11 +6,13 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
 from storage.migration import is_ours
-from storage.tables import Base, Record, UtcTime
+from storage.tables import Base, Record, SealedText, UtcTime
 
 
 def _render(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
     """A migration outlives this program's types, so it names SQLAlchemy's."""
+    if kind == "type" and isinstance(item, SealedText):
+        return "sa.Text()"
     if kind == "type" and isinstance(item, UtcTime):
         return "sa.DateTime(timezone=True)"
     if kind == "type" and isinstance(item, Record):

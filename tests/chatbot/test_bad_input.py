@@ -111,7 +111,7 @@ def test_that_a_database_turned_read_only_is_a_503_and_loses_nothing(
 ) -> None:
     assert send(client, path, "hello").status_code == 200
     before = client.get(path).json()["messages"]
-    engine = bot.store._engine
+    engine = bot.store.engine
     with engine.connect() as connection:
         connection.execute(text("PRAGMA query_only = ON"))
     response = send(client, path, "what is my balance")

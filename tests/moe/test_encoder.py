@@ -82,4 +82,4 @@ def test_that_rebalancing_reaches_every_block(encoder: MixtureEncoder) -> None:
 
 def test_that_the_active_share_counts_the_shared_and_the_chosen_neurons() -> None:
     assert TINY.active_share == pytest.approx((8 + 2 * 4) / (8 + 4 * 4))
-    assert EncoderConfig().active_share == pytest.approx(2 / 3)
+    assert EncoderConfig().active_share == pytest.approx(7 / 12)

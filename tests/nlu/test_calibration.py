@@ -11,7 +11,7 @@ from domains.schema import OUT_OF_SCOPE
 from nlu.calibration import calibrate, expected_calibration_error
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel, Scores
-from nlu.parser import Calibration
+from nlu.parser import Calibration, outside_scores
 from nlu.pieces import PieceSplitter
 
 INTENTS = ("a", "b", "c", OUT_OF_SCOPE)
@@ -82,3 +82,21 @@ def test_that_the_calibration_error_lies_between_nought_and_one() -> None:
     for _ in range(50):
         error = expected_calibration_error(torch.rand(40), torch.rand(40) > 0.5)
         assert 0 <= error <= 1
+
+
+def test_that_doubt_stands_for_out_of_scope_where_no_example_was() -> None:
+    probabilities = torch.tensor([[0.9, 0.05, 0.03, 0.02], [0.2, 0.2, 0.2, 0.4], [0.25, 0.25, 0.49, 0.01]])
+    torch.testing.assert_close(outside_scores(probabilities, INTENTS, True), torch.tensor([0.1, 0.8, 0.51]))
+    torch.testing.assert_close(outside_scores(probabilities, INTENTS, False), probabilities[:, 3])
+
+
+def test_that_doubt_rejects_only_where_no_intent_is_near() -> None:
+    logits = torch.zeros(200, 4)
+    logits[torch.arange(200), torch.arange(200) % 3] = 2.0
+    examples = [Example(str(row), (INTENTS[row % 3],)) for row in range(200)]
+    splitter: Any = lambda texts, contexts: texts  # noqa: E731
+    found = calibrate(
+        cast(NluModel, GivenLogits(logits)), cast(PieceSplitter, splitter), examples, doubt=True
+    )
+    assert found.doubt
+    assert found.out_of_scope_threshold >= 0.75

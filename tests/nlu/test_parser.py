@@ -250,7 +250,7 @@ def test_that_nothing_but_rounding_is_lost_on_the_way_to_disk(
 ) -> None:
     parser.model.load_state_dict(dequantise(quantise(parser.model.state_dict())))
     save_parser(parser, tmp_path, tokenizer_file)
-    loaded = load_parser(tmp_path, pack)
+    loaded = load_parser(tmp_path, pack, full_precision=True)
     contexts = [("my card",)] * len(TEXTS)
     before, after = parser.parse_many(TEXTS, contexts), loaded.parse_many(TEXTS, contexts)
     assert [heard.wishes for heard in after] == [heard.wishes for heard in before]

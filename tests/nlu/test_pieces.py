@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nlu.pieces import CONTEXT_PIECES, MESSAGE_PIECES, PieceSplitter
+from nlu.pieces import MESSAGE_PIECES, ContextWindow, PieceSplitter
 
 
 def test_that_a_row_is_message_and_context_between_separators(splitter: PieceSplitter) -> None:
@@ -39,7 +39,7 @@ def test_that_an_empty_message_has_one_piece(splitter: PieceSplitter) -> None:
 def test_that_long_messages_and_contexts_are_cut(splitter: PieceSplitter) -> None:
     batch = splitter(["my " * 500], [["card " * 500]])
     assert batch.lengths.tolist() == [MESSAGE_PIECES]
-    assert batch.pieces.shape[1] == MESSAGE_PIECES + 2 + CONTEXT_PIECES
+    assert batch.pieces.shape[1] == MESSAGE_PIECES + 2 + ContextWindow().pieces
 
 
 def test_that_batches_are_padded_to_a_multiple(splitter: PieceSplitter) -> None:

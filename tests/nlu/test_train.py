@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from domains.schema import OUT_OF_SCOPE
+from moe.encoder import MixtureEncoder
+from nlu.batches import Variation
 from nlu.data import Example, Span
 from nlu.evaluate import evaluate
 from nlu.model import NluModel
-from nlu.parser import ModelError
+from nlu.parser import Calibration, ModelError, Parser
 from nlu.pieces import PieceSplitter
-from nlu.train import CHECKPOINT, TrainConfig, Trainer, load_checkpoint, new_model, tag_rows
+from nlu.recipe import TrainConfig
+from nlu.train import CHECKPOINT, Trainer, new_model, tag_rows, train
 from tests.nlu.conftest import TINY
 
 QUICK = TrainConfig(
@@ -23,9 +26,7 @@ QUICK = TrainConfig(
     head_rate=3e-2,
     label_smoothing=0.0,
     held_out=0.0,
-    two_wishes=0.0,
-    typos=0.0,
-    bare=0.0,
+    variation=Variation(two_wishes=0.0, typos=0.0, bare=0.0),
 )
 
 
@@ -48,9 +49,14 @@ class LoggingTrainer(Trainer):
     """Notes which epochs it runs, and stops before one of them."""
 
     def __init__(
-        self, examples: Sequence[Example], splitter: PieceSplitter, config: TrainConfig, stop_at: int = -1
+        self,
+        examples: Sequence[Example],
+        splitter: PieceSplitter,
+        config: TrainConfig,
+        stop_at: int = -1,
+        validation: Sequence[Example] = (),
     ) -> None:
-        super().__init__(examples, None, splitter, config)
+        super().__init__(examples, None, splitter, config, validation)
         self.stop_at = stop_at
         self.epochs: list[int] = []
 
@@ -62,9 +68,49 @@ class LoggingTrainer(Trainer):
 
 
 def fresh(trainer: Trainer) -> NluModel:
-    model = new_model(trainer, TINY, lstm_width=8)
-    model.dropout.p = 0.0
-    return model
+    return new_model(trainer, TINY, lstm_width=8, dropout=0.0)
+
+
+class ForgetfulTrainer(LoggingTrainer):
+    """Learns for two epochs, and from then on forgets all it knew."""
+
+    def _epoch(self, epoch: int) -> Iterator[list[Example]]:
+        if epoch >= 2:
+            self.model.intent_head.reset_parameters()
+            torch.nn.init.normal_(self.model.prototypes.directions)
+            self.model.tag_head.reset_parameters()
+        for batch in super()._epoch(epoch):
+            yield batch
+            if epoch >= 2:
+                return
+
+    def run(self, model: NluModel, folder: Path) -> Parser:
+        self.model = model
+        return super().run(model, folder)
+
+
+def test_that_training_stops_without_gain_on_validation_and_keeps_the_best_epoch(
+    splitter: PieceSplitter, tmp_path: Path
+) -> None:
+    examples = sentences()
+    config = TrainConfig(**{**vars(QUICK), "epochs": 9, "patience": 2})
+    trainer = ForgetfulTrainer(examples, splitter, config, validation=examples)
+    model = fresh(trainer)
+    parser = trainer.run(model, tmp_path)
+    best = trainer.validation.best
+    assert best is not None
+    assert best.epoch < 2
+    assert trainer.epochs == list(range(best.epoch + 3))
+    parser.calibration = Calibration()
+    assert evaluate(parser, examples).exact_match == best.score
+
+    again = LoggingTrainer(examples, splitter, config, validation=examples)
+    resumed = fresh(again)
+    again.run(resumed, tmp_path)
+    assert again.epochs == [], "a run that stopped early is not gone on with"
+    for name, weight in best.weights.items():
+        assert torch.equal(model.state_dict()[name], weight), name
+        assert torch.equal(resumed.state_dict()[name], weight), name
 
 
 def test_that_a_tiny_model_learns_forty_sentences_by_heart(splitter: PieceSplitter, tmp_path: Path) -> None:
@@ -116,34 +162,31 @@ def test_that_a_finished_run_is_not_run_again_and_a_changed_one_is(
     changed = LoggingTrainer(sentences(), splitter, TrainConfig(**{**vars(config), "head_rate": 2e-3}))
     changed.run(fresh(changed), tmp_path)
     assert changed.epochs == [0]
+    corrected = [Example("send it to my balance", ("balance",)), *sentences()[1:]]
+    retrained = LoggingTrainer(corrected, splitter, changed.config)
+    retrained.run(fresh(retrained), tmp_path)
+    assert retrained.epochs == [0], "sentences that were corrected are to be learnt"
 
 
-def test_that_the_weights_of_an_earlier_run_can_be_taken(splitter: PieceSplitter, tmp_path: Path) -> None:
-    trainer = Trainer(sentences(), None, splitter, TrainConfig(**{**vars(QUICK), "epochs": 1}))
-    trained, taken = fresh(trainer), fresh(trainer)
-    trainer.run(trained, tmp_path)
-    load_checkpoint(taken, tmp_path)
-    for name, weight in trained.state_dict().items():
-        assert torch.equal(taken.state_dict()[name], weight), name
+def test_that_a_broken_checkpoint_is_named_with_the_remedy(splitter: PieceSplitter, tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
+    trainer = Trainer(sentences(), None, splitter, QUICK)
+    with pytest.raises(ModelError, match=r"checkpoint\.pt: broken checkpoint .*; delete it"):
+        trainer.run(fresh(trainer), tmp_path)
 
 
-@pytest.mark.parametrize("data", [None, b"no checkpoint"])
-def test_that_a_checkpoint_that_is_missing_or_broken_is_named(
-    splitter: PieceSplitter, tmp_path: Path, data: bytes | None
+def test_that_few_sentences_are_all_learnt_and_calibrated_by_a_rehearsal(
+    splitter: PieceSplitter, tmp_path: Path
 ) -> None:
-    if data is not None:
-        (tmp_path / CHECKPOINT).write_bytes(data)
-    model = fresh(Trainer(sentences(), None, splitter, QUICK))
-    with pytest.raises(ModelError, match=CHECKPOINT.replace(".", r"\.")):
-        load_checkpoint(model, tmp_path)
-
-
-def test_that_a_checkpoint_of_other_labels_is_refused(splitter: PieceSplitter, tmp_path: Path) -> None:
-    trainer = Trainer(sentences(), None, splitter, TrainConfig(**{**vars(QUICK), "epochs": 1}))
-    trainer.run(fresh(trainer), tmp_path)
-    other = Trainer([*sentences(), Example("x", ("another",))], None, splitter, QUICK)
-    with pytest.raises(ModelError, match=r"checkpoint\.pt: no checkpoint of a model with these intents"):
-        load_checkpoint(fresh(other), tmp_path)
+    examples = sentences()
+    base = MixtureEncoder(TINY)
+    config = TrainConfig(**{**vars(QUICK), "epochs": 12})
+    training = train(examples, None, base, splitter, config, tmp_path, lstm_width=8, dropout=0.0)
+    alone = Trainer(examples, None, splitter, config)
+    assert len(alone.examples) == len(examples), "all are trained on"
+    assert training.parser.calibration.temperature != Calibration().temperature
+    assert (tmp_path / "rehearsal" / CHECKPOINT).exists()
+    assert evaluate(training.parser, examples).intent_accuracy > 0.8
 
 
 def test_that_the_same_seed_shuffles_alike_and_epochs_differ(splitter: PieceSplitter) -> None:

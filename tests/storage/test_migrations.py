@@ -5,7 +5,7 @@ from sqlalchemy import Engine, inspect
 
 from storage.conversations import ConversationStore
 from storage.database import StorageError, open_database
-from storage.migration import check, current, downgrade, head, upgrade
+from storage.migration import check, current, downgrade, head, revisions, upgrade
 from storage.records import Draft
 from storage.tables import Base
 from tests.storage.test_conversations import a_record
@@ -82,7 +82,9 @@ def test_that_an_unknown_revision_is_told(engine: Engine) -> None:
     with pytest.raises(StorageError, match="'0999'"):
         upgrade(engine, "0999")
     execute(engine, "UPDATE alembic_version SET version_num = '0999'")
-    assert check(engine) == ["The database is at 0999, ahead of this program's 0002; install a newer program"]
+    assert check(engine) == [
+        f"The database is at 0999, ahead of this program's {head()}; install a newer program"
+    ]
     with pytest.raises(StorageError, match="'0999'"):
         upgrade(engine)
 
@@ -128,6 +130,7 @@ def test_that_gaps_are_told(engine: Engine, conversation: str) -> None:
         f"Conversation {conversation}: TurnRow.number has a gap (2 rows, the last is 3)",
         f"Conversation {conversation}, turn 3: DecisionRow.step has a gap (1 rows, the last is 2)",
         f"Conversation {conversation} counts 9 messages and has 8",
+        f"Conversation {conversation}: message 4 of the customer belongs to no turn",
     ]
 
 
@@ -138,3 +141,28 @@ def test_that_rows_without_their_conversation_are_told(engine: Engine, conversat
     assert "2 rows of turns refer to conversations that do not exist" in problems
     assert "2 rows of decisions refer to turns that do not exist" in problems
     assert "1 rows of executions refer to turns that do not exist" in problems
+
+
+def test_that_half_turns_are_told(engine: Engine, conversation: str) -> None:
+    execute(
+        engine,
+        "DELETE FROM messages WHERE seq IN (8, 9)",
+        "UPDATE messages SET author = 'agent' WHERE seq = 1",
+    )
+    torn = "the customer's message or the reply is missing"
+    assert {f"Conversation {conversation}, turn {turn}: {torn}" for turn in (1, 3)} <= {*check(engine)}
+
+
+def test_that_rows_survive_the_way_down_to_each_revision_and_up_again(
+    engine: Engine, conversation: str
+) -> None:
+    store = ConversationStore(engine)
+    before = store.history(conversation), store.state(conversation)
+    for revision in sorted(revisions() - {head()}, reverse=True):
+        downgrade(engine, revision)
+        assert current(engine) == revision
+        upgrade(engine)
+        assert (store.history(conversation), store.state(conversation)) == before
+        assert check(engine) == []
+    with store.turn(conversation, None) as turn:
+        turn.finish(a_record(key="after"))

@@ -1,0 +1,306 @@
+"""What a user would pick instead of deskmoe's NLU, trained and scored on the same splits.
+
+    python -m benchmarks.nlu_peers --data DIR [--sets atis,snips] [--methods svm,minilm] [--seeds 0,1,2]
+
+DIR holds the public sets as benchmarks/nlu_splits.py names them. Every result is added to nlu_peers.json as
+soon as it is there; what is in the file already is not measured again. Figures are those of `chatbot evaluate
+nlu`; times are of the processor, summed over cores, so that what else runs on the machine shows less in them.
+"""
+
+import argparse
+import json
+import resource
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any, Protocol, cast
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.svm import LinearSVC
+from sklearn_crfsuite import CRF
+
+from benchmarks.nlu_splits import NAMES, Split, load_split
+from benchmarks.textbook import Textbook, TextbookConfig
+from domains.schema import OUT_OF_SCOPE
+from nlu.data import Example
+from nlu.evaluate import TIMED, parse_all, score, word_tags
+from nlu.parser import Parser
+from nlu.pretrained import pretrained_folder
+from nlu.understanding import Entity, IntentScore, Understanding
+
+REJECTED = 0.04
+"""Share of in-scope messages that may be taken for out of scope."""
+JOINT = "#"
+"""Between the intents of a message that has several: to the peers that is an intent of its own."""
+
+
+class Peer(Protocol):
+    @property
+    def intents(self) -> Sequence[str]: ...
+
+    def fit(self, examples: Sequence[Example], seed: int) -> None: ...
+
+    def read(self, texts: Sequence[str]) -> tuple[np.ndarray, list[list[str]] | None]:
+        """Scores (texts, intents), and the tags of the words where the peer finds slots."""
+        ...
+
+
+class MiniLm:
+    """Frozen sentence embeddings and logistic regression: SetFit's head without its contrastive stage."""
+
+    def __init__(self) -> None:
+        self.encoder = SentenceTransformer(str(pretrained_folder()), device="cpu")
+        self.head = LogisticRegression(C=10, max_iter=1000, tol=1e-3)
+
+    def fit(self, examples: Sequence[Example], seed: int) -> None:
+        self.head.fit(self._embed([e.text for e in examples]), labels_of(examples))
+        self.intents = self.head.classes_
+
+    def read(self, texts: Sequence[str]) -> tuple[np.ndarray, None]:
+        return self.head.predict_proba(self._embed(texts)), None
+
+    def _embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Repeated messages are embedded once."""
+        found, places = np.unique(np.array(texts, dtype=object), return_inverse=True)
+        return self.encoder.encode(list(found), batch_size=64, show_progress_bar=False)[places]
+
+
+class SetFit(MiniLm):
+    """The same after SetFit's contrastive stage: ten pairs of either kind a sentence, one epoch."""
+
+    def fit(self, examples: Sequence[Example], seed: int) -> None:
+        from datasets import Dataset
+        from setfit import SetFitModel, Trainer, TrainingArguments
+
+        model = SetFitModel(model_body=self.encoder, model_head=self.head)
+        arguments = TrainingArguments(
+            output_dir=gettempdir(),
+            batch_size=16,
+            num_epochs=1,
+            num_iterations=10,
+            seed=seed,
+            report_to="none",
+            save_strategy="no",
+        )
+        rows = {"text": [e.text for e in examples], "label": labels_of(examples)}
+        Trainer(model=model, args=arguments, train_dataset=Dataset.from_dict(rows)).train()
+        self.intents = self.head.classes_
+
+
+class Svm:
+    """Words and their parts, weighted by TF-IDF, and a linear support vector machine."""
+
+    def fit(self, examples: Sequence[Example], seed: int) -> None:
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+        letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+        self.pipeline = make_pipeline(make_union(words, letters), LinearSVC(random_state=seed))
+        self.pipeline.fit([e.text for e in examples], labels_of(examples))
+        self.intents = self.pipeline.classes_
+
+    def read(self, texts: Sequence[str]) -> tuple[np.ndarray, None]:
+        return self.pipeline.decision_function(texts), None
+
+
+class WithCrf:
+    """Intents of another peer, and slots of a linear-chain CRF on hand-made features."""
+
+    def __init__(self, of_intents: Peer) -> None:
+        self.of_intents = of_intents
+        self.crf = CRF(algorithm="lbfgs", c1=0.05, c2=0.01, max_iterations=60)
+
+    @property
+    def intents(self) -> Sequence[str]:
+        return self.of_intents.intents
+
+    def fit(self, examples: Sequence[Example], seed: int) -> None:
+        self.of_intents.fit(examples, seed)
+        self.crf.fit([features(e.text.split()) for e in examples], tags_of(examples))
+
+    def read(self, texts: Sequence[str]) -> tuple[np.ndarray, list[list[str]]]:
+        scores, _ = self.of_intents.read(texts)
+        return scores, [list(row) for row in self.crf.predict([features(text.split()) for text in texts])]
+
+
+class BiLstmCrf:
+    """The textbook model, from scratch."""
+
+    def fit(self, examples: Sequence[Example], seed: int) -> None:
+        self.model = Textbook(TextbookConfig(seed=seed))
+        self.model.fit([e.text.split() for e in examples], labels_of(examples), tags_of(examples))
+        self.intents = self.model.intents
+
+    def read(self, texts: Sequence[str]) -> tuple[np.ndarray, list[list[str]]]:
+        probabilities, tags = self.model.predict([text.split() for text in texts])
+        return probabilities.numpy(), tags
+
+
+METHODS: dict[str, tuple[Callable[[], Peer], Callable[[str], bool]]] = {
+    "svm": (Svm, lambda name: not slotted(name)),
+    "svm+crf": (lambda: WithCrf(Svm()), lambda name: slotted(name)),
+    "minilm": (MiniLm, lambda name: True),
+    "setfit": (SetFit, lambda name: name in ("banking77-5", "banking77-10")),
+    "bilstm-crf": (BiLstmCrf, lambda name: slotted(name)),
+}
+"""How each peer is made, and on which sets it is run."""
+RANDOM = {"setfit", "bilstm-crf"}
+"""Those that a seed changes; the others are run once."""
+UNCALIBRATED = {"svm", "svm+crf"}
+"""Those that give margins instead of probabilities: no calibration error is stated."""
+
+
+def slotted(name: str) -> bool:
+    return name.startswith(("atis", "snips", "multidogo"))
+
+
+def labels_of(examples: Sequence[Example]) -> list[str]:
+    return [JOINT.join(sorted(e.intents)) for e in examples]
+
+
+def tags_of(examples: Sequence[Example]) -> list[list[str]]:
+    return [word_tags(e, [(s.start, s.end, s.slot) for s in e.spans or ()]) for e in examples]
+
+
+def features(words: list[str]) -> list[dict[str, str | bool]]:
+    """Of each word: itself, its ends, its shape, and its two neighbours on either side."""
+    rows: list[dict[str, str | bool]] = []
+    for place, word in enumerate(words):
+        low = word.lower()
+        row: dict[str, str | bool] = {"word": low, "tail": low[-3:], "head": low[:3], "first": place == 0}
+        row["shape"] = "".join("0" if c.isdigit() else "X" if c.isupper() else "x" for c in word)[:6]
+        for shift in (-2, -1, 1, 2):
+            if 0 <= place + shift < len(words):
+                row[f"word{shift:+}"] = words[place + shift].lower()
+        rows.append(row)
+    return rows
+
+
+class PeerParser:
+    """A peer as `nlu.evaluate` expects a parser, with the threshold of its own out-of-scope score."""
+
+    def __init__(self, peer: Peer, threshold: float = np.inf) -> None:
+        self.peer, self.threshold = peer, threshold
+
+    def parse_many(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
+        scores, tags = self.peer.read(texts)
+        found = tags or [[]] * len(texts)
+        return [self._heard(*each) for each in zip(texts, scores, found, strict=True)]
+
+    def _heard(self, text: str, row: np.ndarray, tags: list[str]) -> Understanding:
+        best = [i for i in np.argsort(-row) if self.peer.intents[i] != OUT_OF_SCOPE][:5]
+        ranked = tuple(IntentScore(self.peer.intents[i], float(row[i])) for i in best)
+        outside = sum(
+            float(p) for name, p in zip(self.peer.intents, row, strict=True) if name == OUT_OF_SCOPE
+        )
+        refused = unsure(ranked) >= self.threshold
+        wishes = () if refused else tuple(ranked[0].intent.split(JOINT))
+        return Understanding(text, ranked, wishes, entities(text, tags), outside)
+
+
+def unsure(ranked: Sequence[IntentScore]) -> float:
+    """The out-of-scope score of a peer: that no intent of the pack is likely."""
+    return -ranked[0].probability
+
+
+def entities(text: str, tags: list[str]) -> tuple[Entity, ...]:
+    found: list[Entity] = []
+    place = 0
+    previous = "O"
+    for word, tag in zip(text.split(), tags, strict=False):
+        start = text.index(word, place)
+        place = start + len(word)
+        if tag != "O":
+            goes_on = tag[0] == "I" and previous[2:] == tag[2:]
+            first = found.pop().start if goes_on else start
+            found.append(Entity(tag[2:], first, place, text[first:place], None, 1.0))
+        previous = tag
+    return tuple(found)
+
+
+def measure(method: str, name: str, seed: int, split: Split) -> dict[str, Any]:
+    peer = METHODS[method][0]()
+    start = cpu_seconds()
+    peer.fit(split.train, seed)
+    used = cpu_seconds() - start
+    parser = PeerParser(peer)
+    extra: dict[str, float] = {}
+    if OUT_OF_SCOPE in peer.intents:
+        inside = [e for e in split.valid if OUT_OF_SCOPE not in e.intents]
+        heard = parser.parse_many([e.text for e in inside], [()] * len(inside))
+        right = [h.wishes == e.intents for h, e in zip(heard, inside, strict=True)]
+        extra["in_scope_accuracy_before_rejection"] = sum(right) / len(right)
+        parser.threshold = float(np.quantile([unsure(h.intents) for h in heard], 1 - REJECTED))
+    tagged = peer.read([split.valid[0].text])[1] is not None
+    gold = split.valid if tagged else [replace(e, spans=None) for e in split.valid]
+    figures = {**score(parse_all(cast(Parser, parser), gold), gold).as_dict(), **extra}
+    for key, known in (("ece", method not in UNCALIBRATED), ("exact_match", tagged or not slotted(name))):
+        if not known:
+            del figures[key]
+    return {
+        "set": name,
+        "method": method,
+        "seed": seed,
+        **{key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()},
+        "train_cpu_seconds": round(used, 1),
+        "cpu_ms_a_message": round(message_cpu_ms(parser, split.valid[:TIMED]), 2),
+    }
+
+
+def message_cpu_ms(parser: PeerParser, examples: Sequence[Example]) -> float:
+    """Milliseconds of processor time of one message, a mean over messages one by one."""
+    start = cpu_seconds()
+    for example in examples:
+        parser.parse_many([example.text], [()])
+    return 1000 * (cpu_seconds() - start) / len(examples)
+
+
+def cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--sets", default=",".join(NAMES))
+    arguments.add_argument("--methods", default=",".join(METHODS))
+    arguments.add_argument("--seeds", default="0,1,2")
+    arguments.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    options = arguments.parse_args()
+    results = json.loads(options.out.read_text(encoding="utf-8"))["results"] if options.out.exists() else []
+    names, methods, seeds = (getattr(options, key).split(",") for key in ("sets", "methods", "seeds"))
+    for name, method, seed in wanted(results):
+        if name in names and method in methods and str(seed) in seeds:
+            results.append(measure(method, name, seed, load_split(name, options.data)))
+            print(json.dumps(results[-1]), flush=True)
+            save(results, options.out)
+
+
+def wanted(results: Sequence[dict[str, Any]]) -> list[tuple[str, str, int]]:
+    """Sets, methods and seeds that are not among the results; a method without chance has one seed."""
+    known = {(row["set"], row["method"], row["seed"]) for row in results}
+    every = [
+        (name, method, seed)
+        for seed in range(3)
+        for name in NAMES
+        for method in METHODS
+        if METHODS[method][1](name) and (method in RANDOM or seed == 0)
+    ]
+    return [one for one in every if one not in known]
+
+
+def save(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """The results, a line each, and what has not been measured yet."""
+    missing = [f"{name} {method} seed {seed}" for name, method, seed in wanted(results)]
+    lines = ",\n  ".join(json.dumps(row) for row in results)
+    path.write_text(
+        f'{{"not_measured": {json.dumps(missing)},\n "results": [\n  {lines}\n]}}\n', encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""How to train, chosen by the data."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from nlu.batches import Variation
+from nlu.data import Example
+
+SCARCE = 20
+"""Sentences an intent has, in the median, up to which all count as few."""
+FEW_STEPS = 140
+"""Steps after which few sentences are learnt; with more, sentences held back are understood less well."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    epochs: int = 8
+    batch_size: int = 48
+    encoder_rate: float = 1e-4
+    head_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warm_up: float = 0.05
+    label_smoothing: float = 0.1
+    slot_weight: float = 0.7
+    several_weight: float = 0.2
+    balance_weight: float = 0.01
+    bias_rate: float = 1e-3
+    held_out: float = 0.04
+    """Share of the examples kept for calibration."""
+    variation: Variation = field(default_factory=Variation)
+    averaged: float = 0.1
+    """Share of the steps over which the weights that are kept were averaged, roughly."""
+    prototype_examples: int = 32
+    patience: int = 3
+    """Epochs without a better validation score after which training stops."""
+    seed: int = 0
+
+
+def is_scarce(examples: Sequence[Example]) -> bool:
+    """Whether sentences are as few as in a pack that somebody has just begun."""
+    counts = Counter(intent for example in examples for intent in example.intents)
+    return median(counts.values()) <= SCARCE
+
+
+def recipe(examples: Sequence[Example], epochs: int | None = None, **settings: Any) -> TrainConfig:
+    """Settings for these examples; what is given wins."""
+    if epochs is None and is_scarce(examples):
+        steps = math.ceil(len(examples) / TrainConfig.batch_size)
+        epochs = min(60, math.ceil(FEW_STEPS / steps))
+    return TrainConfig(epochs=epochs or TrainConfig.epochs, **settings)
