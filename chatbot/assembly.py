@@ -37,7 +37,7 @@ def build_chatbot(settings: Settings) -> Chatbot:
 def business_database(url: str, pack: str) -> str:
     """Where the demo business keeps its own data: the same server, but a file of its own on SQLite.
 
-    A turn holds SQLite's one write lock while it asks the business system.
+    SQLite has one writer, and the two need not wait for each other.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":

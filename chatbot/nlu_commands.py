@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from chatbot.data_report import print_report
+from chatbot.options import Domain
 from chatbot.output import Json, fail, show
 from chatbot.settings import Settings
 from domains.schema import Pack, load_pack
@@ -27,9 +28,6 @@ Data = Annotated[
     list[str], typer.Option(help="File or folder; file.json#split,split names splits. Repeatable.")
 ]
 Format = Annotated[list[str], typer.Option(help="Its format, once for each --data.")]
-Domain = Annotated[Path | None, typer.Option(help="Pack folder. Default: the shipped banking pack.")]
-
-
 NoPack = Annotated[bool, typer.Option("--no-pack", help="Intents and slots are those of the data alone.")]
 Exclude = Annotated[list[str], typer.Option(help="Data whose sentences must not be trained on.")]
 ExcludeFormat = Annotated[list[str], typer.Option(help="Its format, once for each --exclude.")]

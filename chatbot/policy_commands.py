@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from chatbot.options import Domain
 from chatbot.output import Json, show
 from chatbot.settings import Settings
 from dialog_policy.env import DialogueEnv
@@ -19,7 +20,6 @@ Users = Annotated[str, typer.Option(help="`default`, or a YAML file that describ
 Error = Annotated[
     float | None, typer.Option(min=0, max=1, help="Uniform NLU error rate instead of the measured errors.")
 ]
-Domain = Annotated[Path | None, typer.Option(help="Pack folder. Default: the shipped banking pack.")]
 
 
 def train_policy(

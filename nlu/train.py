@@ -74,11 +74,12 @@ class Trainer:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
         averaged = cast(NluModel, average.module)
         checkpoint = folder / CHECKPOINT
+        fingerprint = self._fingerprint(model)
         first = 0
         self._place_prototypes(model)
         if checkpoint.exists():
             saved = _read_checkpoint(checkpoint)
-            if saved.get("run") == self._fingerprint(model):
+            if saved.get("run") == fingerprint:
                 model.load_state_dict(saved["model"])
                 average.load_state_dict(saved["average"])
                 optimiser.load_state_dict(saved["optimiser"])
@@ -96,17 +97,18 @@ class Trainer:
                     average.update_parameters(model)
                     loss += (value - loss) / (step + 1)
                     progress.update(bar, advance=1, description=f"epoch {epoch + 1} loss {loss:.3f}")
-                accuracy = self._accuracy(averaged)
                 writer.add_scalar("train/loss", loss, epoch)
-                writer.add_scalar("held_out/intent_accuracy", accuracy, epoch)
-                progress.console.print(
-                    f"epoch {epoch + 1}: loss {loss:.4f}, held-out intent accuracy {accuracy:.4f}"
-                )
+                told = f"epoch {epoch + 1}: loss {loss:.4f}"
+                if self.held_out:
+                    accuracy = self._accuracy(averaged)
+                    writer.add_scalar("held_out/intent_accuracy", accuracy, epoch)
+                    told += f", held-out intent accuracy {accuracy:.4f}"
+                progress.console.print(told)
                 if self.validation.examples:
                     self._validate(averaged, epoch, writer, progress)
                 torch.save(
                     {
-                        "run": self._fingerprint(model),
+                        "run": fingerprint,
                         "epoch": epoch,
                         "model": model.state_dict(),
                         "average": average.state_dict(),
@@ -215,7 +217,7 @@ class Trainer:
             rows = self.held_out[start : start + 64]
             best = model(self.splitter([e.text for e in rows], [e.context for e in rows])).intents.argmax(-1)
             right += sum(self.intents[i] in e.intents for i, e in zip(best.tolist(), rows, strict=True))
-        return right / max(len(self.held_out), 1)
+        return right / len(self.held_out)
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
