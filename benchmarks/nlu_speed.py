@@ -24,7 +24,8 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.server import write
 from chatbot.settings import Settings
-from domains.schema import Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import Pack
 from nlu.data import Example, load_data
 from nlu.labels import label_map
 from nlu.parser import Parser, load_parser

@@ -12,7 +12,8 @@ from chatbot.bot import Chatbot
 from chatbot.reply import TemplateReply
 from dialog_policy.policy import RulePolicy
 from domains.backend import Backend
-from domains.schema import Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import Pack
 from nlu.understanding import Entity, IntentScore, Understanding
 from storage.conversations import ConversationStore
 from storage.database import open_database

@@ -26,7 +26,8 @@ from benchmarks.plain_bot import PACK, build_plain_bot
 from chatbot.api import create_api
 from chatbot.assembly import business_database
 from domains.banking.backend import open_backend
-from domains.schema import Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import Pack
 from storage.migration import upgrade
 
 

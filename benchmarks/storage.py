@@ -26,7 +26,8 @@ from benchmarks.plain_bot import PACK, PlainParser
 from benchmarks.server import write
 from dialog_policy.features import FEATURE_VERSION
 from dialog_policy.policy import RulePolicy
-from domains.schema import Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import Pack
 from storage.conversations import ConversationStore
 from storage.database import open_database
 from storage.hearing import hear

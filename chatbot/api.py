@@ -2,38 +2,25 @@
 
 import asyncio
 import json
-import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Header, Path, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import FastAPI, Header, Path, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.types import Message as AsgiMessage
 
-from chatbot.bot import BadMessage, Chatbot
-from chatbot.gate import Closing
+from chatbot.bot import Chatbot
+from chatbot.problems import RETRY_AFTER, BodyLimit, answer_errors, problem, problems
 from chatbot.recovery import recover
 from chatbot.workers import Overloaded, Workers
-from domains.backend import BackendError
-from storage.conversations import UnknownConversation, UnknownMessage
 from storage.database import StorageError
 from storage.records import Author, Message
 
 ConversationId = Annotated[str, Path(pattern=r"^[^\x00]+$")]
 BODY_LIMIT = 64 * 1024
-RETRY_AFTER = "5"
-"""Seconds after which a client may try again when the database did not answer."""
-
-logger = logging.getLogger(__name__)
 
 
 class ButtonBody(BaseModel):
@@ -76,60 +63,9 @@ class RatingRequest(BaseModel):
     rating: Literal[1, -1, 0]
 
 
-class Problem(BaseModel):
-    """RFC 9457."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-
-
-class BodyLimit:
-    """Answers 413 to a request whose body is longer than `limit` bytes, whatever its Content-Length says."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app = app
-        self.limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        declared = Headers(scope=scope).get("content-length", "")
-        size = int(declared) if declared.isdecimal() else 0
-        received: list[AsgiMessage] = []
-        read = 0
-        more = True
-        while more and size <= self.limit:
-            part = await receive()
-            received.append(part)
-            read += len(part.get("body", b""))
-            size = max(size, read)
-            more = part.get("more_body", False)
-        if size > self.limit:
-            refusal = problem(413, f"A request body may have at most {self.limit} bytes.")
-            return await refusal(scope, receive, send)
-
-        async def replay() -> AsgiMessage:
-            return received.pop(0) if received else await receive()
-
-        return await self.app(scope, replay, send)
-
-
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
-    return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
-
-
 def split_words(text: str) -> list[str]:
     """Pieces that join to `text`: each word with the space behind it."""
     return re.findall(r"\S+\s*|\s+", text)
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of one operation, for the OpenAPI document."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
@@ -162,16 +98,14 @@ def create_api(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_middleware(BodyLimit, limit=body_limit)
-    _answer_errors(app)
+    answer_errors(app)
     _add_conversations(app, bot, workers)
     _add_health(app, bot, workers)
     return app
 
 
 def _add_conversations(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
-    @app.post(
-        "/v1/conversations", status_code=201, responses=_problems(503), response_model_exclude_none=True
-    )
+    @app.post("/v1/conversations", status_code=201, responses=problems(503), response_model_exclude_none=True)
     async def start_conversation() -> StartedBody:
         """Start a conversation; the answer holds the greeting."""
         conversation_id = await workers.run(bot.start)
@@ -179,7 +113,7 @@ def _add_conversations(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
         return StartedBody(id=conversation_id, messages=_bodies(history))
 
     @app.get(
-        "/v1/conversations/{conversation_id}", responses=_problems(404, 503), response_model_exclude_none=True
+        "/v1/conversations/{conversation_id}", responses=problems(404, 503), response_model_exclude_none=True
     )
     async def read_conversation(conversation_id: ConversationId) -> ConversationBody:
         """The whole history of a conversation."""
@@ -191,7 +125,7 @@ def _add_conversations(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
         "/v1/conversations/{conversation_id}/messages",
         response_model=MessagesBody,
         response_model_exclude_none=True,
-        responses=_problems(404, 413, 422, 503) | EVENT_STREAM,
+        responses=problems(404, 413, 422, 503) | EVENT_STREAM,
     )
     async def send_message(
         conversation_id: ConversationId, message: MessageRequest, accept: Annotated[str, Header()] = ""
@@ -209,7 +143,7 @@ def _add_conversations(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
     @app.post(
         "/v1/conversations/{conversation_id}/messages/{seq}/rating",
         status_code=204,
-        responses=_problems(404, 422, 503),
+        responses=problems(404, 422, 503),
     )
     async def rate_message(
         conversation_id: ConversationId, seq: Annotated[int, Path(ge=1, le=2**31 - 1)], rating: RatingRequest
@@ -224,7 +158,7 @@ def _add_health(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
         """The process lives."""
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["health"], response_model=dict[str, str], responses=_problems(503))
+    @app.get("/readyz", tags=["health"], response_model=dict[str, str], responses=problems(503))
     async def report_readiness() -> dict[str, str] | Response:
         """The database answers, so that conversations can be served."""
         try:
@@ -232,54 +166,6 @@ def _add_health(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
         except (StorageError, Overloaded) as error:
             return problem(503, str(error), {"Retry-After": RETRY_AFTER})
         return {"status": "ready"}
-
-
-def _answer_errors(app: FastAPI) -> None:
-    @app.exception_handler(UnknownConversation)
-    def answer_unknown(request: Request, error: UnknownConversation) -> Response:
-        return problem(404, "There is no such conversation.")
-
-    @app.exception_handler(UnknownMessage)
-    def answer_unknown_message(request: Request, error: UnknownMessage) -> Response:
-        return problem(404, "The conversation has no such message of the bot.")
-
-    @app.exception_handler(BadMessage)
-    def answer_bad_message(request: Request, error: BadMessage) -> Response:
-        return problem(422, str(error))
-
-    @app.exception_handler(RequestValidationError)
-    def answer_bad_request(request: Request, error: RequestValidationError) -> Response:
-        return problem(422, "; ".join(_describe(fault) for fault in error.errors()))
-
-    @app.exception_handler(HTTPException)
-    def answer_http_error(request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, error.detail, error.headers)
-
-    @app.exception_handler(StorageError)
-    def answer_storage_error(request: Request, error: StorageError) -> Response:
-        logger.error("%s %s: %s", request.method, request.url.path, error)
-        return problem(503, "The database does not answer. Please try again.", {"Retry-After": RETRY_AFTER})
-
-    @app.exception_handler(BackendError)
-    def answer_backend_error(request: Request, error: BackendError) -> Response:
-        logger.error("%s %s: %s", request.method, request.url.path, error)
-        return problem(503, "Our systems do not answer. Please try again.", {"Retry-After": RETRY_AFTER})
-
-    @app.exception_handler(Overloaded)
-    @app.exception_handler(Closing)
-    def answer_not_now(request: Request, error: Exception) -> Response:
-        logger.warning("%s %s: %s", request.method, request.url.path, error)
-        return problem(503, f"{error} Please try again.", {"Retry-After": RETRY_AFTER})
-
-    @app.exception_handler(Exception)
-    def answer_unexpected(request: Request, error: Exception) -> Response:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem(500, "The service failed. The failure was logged.")
-
-
-def _describe(fault: dict[str, Any]) -> str:
-    place = ".".join(str(part) for part in fault["loc"])
-    return f"{place}: {fault['msg']}"
 
 
 def _bodies(messages: Sequence[Message]) -> list[MessageBody]:

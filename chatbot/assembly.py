@@ -9,7 +9,7 @@ from chatbot.bot import Chatbot
 from chatbot.reply import TemplateReply
 from chatbot.settings import Settings
 from dialog_policy.policy import load_policy
-from domains.schema import load_pack
+from domains.loader import load_pack
 from nlu.parser import load_parser
 from storage.conversations import ConversationStore
 from storage.database import open_database

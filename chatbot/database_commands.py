@@ -7,7 +7,7 @@ import typer
 
 from chatbot.options import Database, Domain, open_with_keys, read_settings
 from chatbot.output import Json, fail, show
-from domains.schema import load_pack
+from domains.loader import load_pack
 from storage import audit, migration
 from storage.backup import restore_backup, write_backup
 from storage.erasure import purge

@@ -11,15 +11,17 @@ from chatbot.data_report import print_report
 from chatbot.options import Domain
 from chatbot.output import Json, fail, show
 from chatbot.settings import Settings
-from domains.schema import Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import Pack
 from nlu.checks import DataReport, check, plain
 from nlu.data import Example, Loaded, Skipped, load_data, thin
 from nlu.errors import measure, save_errors
 from nlu.evaluate import evaluate, parse_all
 from nlu.labels import label_map
+from nlu.model_folder import PIECES
 from nlu.parser import Parser, load_parser, save_parser, stands_alone
 from nlu.pieces import PieceSplitter
-from nlu.pretrained import PIECES, load_encoder
+from nlu.pretrained import load_encoder
 from nlu.recipe import TrainConfig, recipe
 from nlu.sentences import load_pack_examples
 from nlu.train import train

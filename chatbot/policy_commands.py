@@ -13,7 +13,8 @@ from dialog_policy.evaluate import evaluate
 from dialog_policy.policy import Policy, RulePolicy, load_policy
 from dialog_policy.population import Population, load_population
 from dialog_policy.train import TrainConfig, demonstrate, export, train
-from domains.schema import Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import Pack
 from nlu.errors import NluErrors, load_errors
 
 Users = Annotated[str, typer.Option(help="`default`, or a YAML file that describes the simulated customers.")]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from moe.encoder import MixtureEncoder
-from moe.layers import Inputs
+from moe.layers import Inputs, mean_features
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,6 @@ def _distance(found: list[Tensor], wanted: list[Tensor], mask: Tensor, config: H
         total = total + weight * gap.sum() / (real.sum() * gap.shape[-1])
     likeness = F.cosine_similarity(mean_features(found[-1], mask), mean_features(wanted[-1], mask))
     return total + config.pooled * (1 - likeness.mean())
-
-
-def mean_features(features: Tensor, mask: Tensor) -> Tensor:
-    """features (batch, seq, width), mask (batch, seq) → (batch, width)"""
-    real = mask.unsqueeze(-1)
-    return (features.float() * real).sum(1) / real.sum(1)
 
 
 @torch.inference_mode()

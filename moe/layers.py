@@ -78,6 +78,13 @@ class FeatureDropout(nn.Module):
         return hidden * (kept / (1 - self.share)).to(hidden.dtype)
 
 
+def mean_features(features: Tensor, mask: Tensor) -> Tensor:
+    """features (batch, seq, width), mask (batch, seq) → (batch, width)"""
+    real = mask.unsqueeze(-1)
+    mean: Tensor = (features.float() * real).sum(1) / real.sum(1)
+    return mean
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention over the whole sequence.
 

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torchcrf import CRF
 
 from moe.encoder import EncoderConfig, MixtureEncoder
-from moe.layers import FeatureDropout
+from moe.layers import FeatureDropout, mean_features
 from nlu.pieces import ALPHABET, Batch, ContextWindow
 from nlu.viterbi import best_paths
 
@@ -110,7 +110,7 @@ class NluModel(nn.Module):
             spelt = torch.cat([message, self.spelling(batch.characters)], dim=-1)
         packed = pack_padded_sequence(spelt, batch.lengths, batch_first=True, enforce_sorted=False)
         read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=longest)
-        mean = (message * mask[..., None]).sum(1) / batch.lengths[:, None]
+        mean = mean_features(message, mask)  # (batch, width)
         peak = read.masked_fill(~mask[..., None], -torch.inf).amax(1)
         pooled = self.dropout(torch.cat([mean, peak], dim=-1))  # (batch, width + 2 * lstm_width)
         emissions = self.tag_head(self.feature_dropout(torch.cat([message, read], dim=-1)))
@@ -123,10 +123,8 @@ class NluModel(nn.Module):
     def embed(self, batch: Batch) -> Tensor:
         """(batch, width) mean of the encoder's features over the message."""
         longest = int(batch.lengths.max())
-        features = self.encoder(batch.pieces, batch.segments, batch.mask)[:, 1 : longest + 1].float()
-        mask = torch.arange(longest) < batch.lengths[:, None]  # (batch, message pieces)
-        mean: Tensor = (features * mask[..., None]).sum(1) / batch.lengths[:, None]
-        return mean
+        features = self.encoder(batch.pieces, batch.segments, batch.mask)[:, 1 : longest + 1]
+        return mean_features(features, torch.arange(longest) < batch.lengths[:, None])
 
     def slot_loss(self, scores: Scores, tags: Tensor) -> Tensor:
         """Negative log-likelihood of tags (batch, message pieces), a mean over the pieces."""

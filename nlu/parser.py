@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
-from moe.quantisation import dequantise, quantise
+from moe.quantisation import dequantise
 from nlu.engine import WeightsError, serving_model
 from nlu.model import NluConfig, NluModel, Scores
+from nlu.model_folder import CONFIG, PIECES, WEIGHTS, missing_file, write_model
 from nlu.pieces import ContextWindow, PieceSplitter
 from nlu.understanding import Entity, IntentScore, Understanding
 from nlu.values import InvalidValue, normalise
 
-WEIGHTS, CONFIG, PIECES = "model.safetensors", "config.json", "tokenizer.json"
 SEVERAL = 0.5
 """Probability of a second wish from which two are taken."""
 
@@ -180,15 +180,12 @@ def spans_of_path(tags: Sequence[str]) -> list[tuple[str, int, int]]:
 
 def save_parser(parser: Parser, folder: Path, tokenizer_file: Path) -> None:
     """Write weights as int8, configuration, calibration and tokeniser into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(quantise(parser.model.state_dict()), folder / WEIGHTS)
     data = {
         "pack": parser.pack.name if parser.pack else None,
         "nlu": asdict(parser.model.config),
         "calibration": asdict(parser.calibration),
     }
-    (folder / CONFIG).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    (folder / PIECES).write_bytes(tokenizer_file.read_bytes())
+    write_model(folder, parser.model.state_dict(), data, tokenizer_file)
 
 
 def stands_alone(folder: Path) -> bool:
@@ -205,9 +202,9 @@ def load_parser(folder: Path, pack: Pack | None, *, full_precision: bool = False
 
     Raises ModelError, naming the file and the remedy.
     """
-    for name in (CONFIG, WEIGHTS, PIECES):
-        if not (folder / name).exists():
-            raise ModelError(f"{folder / name}: file is missing; train a model with: chatbot train nlu")
+    missing = missing_file(folder)
+    if missing is not None:
+        raise ModelError(f"{missing}: file is missing; train a model with: chatbot train nlu")
     try:
         data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         nlu = data["nlu"]

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from moe.encoder import EncoderConfig, MixtureEncoder
-from moe.quantisation import dequantise, quantise
+from moe.quantisation import dequantise
 from moe.upcycling import load_bert
+from nlu.model_folder import CONFIG, WEIGHTS, missing_file, write_model
 
 REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
-WEIGHTS, CONFIG, PIECES = "model.safetensors", "config.json", "tokenizer.json"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -53,11 +53,9 @@ def _from_hub() -> Path:
 
 def load_encoder(folder: Path) -> MixtureEncoder:
     """The mixture that save_encoder wrote. Raises PretrainedError, naming the file and the remedy."""
-    for name in (CONFIG, WEIGHTS, PIECES):
-        if not (folder / name).exists():
-            raise PretrainedError(
-                f"{folder / name}: file is missing; make an encoder with: chatbot train encoder"
-            )
+    missing = missing_file(folder)
+    if missing is not None:
+        raise PretrainedError(f"{missing}: file is missing; make an encoder with: chatbot train encoder")
     try:
         config = EncoderConfig(**json.loads((folder / CONFIG).read_text(encoding="utf-8")))
         encoder = MixtureEncoder(config)
@@ -70,10 +68,7 @@ def load_encoder(folder: Path) -> MixtureEncoder:
 
 def save_encoder(encoder: MixtureEncoder, folder: Path, tokenizer_file: Path) -> None:
     """Write weights as int8, configuration and tokeniser into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(quantise(encoder.state_dict()), folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps(asdict(encoder.config), indent=1) + "\n", encoding="utf-8")
-    (folder / PIECES).write_bytes(tokenizer_file.read_bytes())
+    write_model(folder, encoder.state_dict(), asdict(encoder.config), tokenizer_file)
 
 
 def dense_encoder(config: EncoderConfig) -> MixtureEncoder:

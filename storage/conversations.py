@@ -14,7 +14,7 @@ from storage.messages import UnknownConversation, append, read_messages
 from storage.records import Draft, Message
 from storage.state import DialogueState
 from storage.tables import ConversationRow, MessageRow, Status, TurnRow
-from storage.turns import OpenTurn, Turn
+from storage.turns import Turn
 
 TURN_SECONDS = 15
 """How long a message waits for the one before it in the same conversation."""
@@ -83,7 +83,7 @@ class ConversationStore:
         another process was first shows when the turn is written: see Overtaken.
         """
         with self.alone(conversation_id):
-            yield OpenTurn(self.engine, conversation_id, client_message_id)
+            yield Turn(self.engine, conversation_id, client_message_id)
 
     def interrupted(self) -> tuple[str, ...]:
         """Conversations whose last turn waits for the business system, or did so when its server died."""

@@ -7,7 +7,7 @@ started, and where another was first, nothing is written, and Overtaken says to 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
@@ -105,51 +105,20 @@ class Overtaken(TryAgain):
         super().__init__(f"Conversation {conversation_id!r} went on meanwhile; start the turn again")
 
 
-class Turn(Protocol):
-    """One turn while the bot thinks."""
+class Turn:
+    """One turn while the bot thinks. `keep` and `finish` raise Overtaken, having written nothing."""
 
-    @property
-    def state(self) -> DialogueState:
-        """Before the turn."""
-        ...
+    state: DialogueState
+    """Before the turn."""
+    number: int
+    """Counts the turns of the conversation from 1; of an answered turn, the number it was given."""
+    answered: tuple[Message, ...] | None
+    """The stored replies where this client_message_id was handled before; else None."""
+    unfinished: TurnRecord | None
+    """What was kept of a turn that a crash interrupted. It has to be finished before any other begins.
 
-    @property
-    def number(self) -> int:
-        """Counts the turns of the conversation from 1; of an answered turn, the number it was given."""
-        ...
-
-    @property
-    def answered(self) -> tuple[Message, ...] | None:
-        """The stored replies where this client_message_id was handled before; else None."""
-        ...
-
-    @property
-    def unfinished(self) -> TurnRecord | None:
-        """What was kept of a turn that a crash interrupted. It has to be finished before any other begins.
-
-        Its last execution has no outcome: whether it was carried out is known to the business system alone.
-        """
-        ...
-
-    def idempotency_key(self, position: int, task: str, slots: Mapping[str, str]) -> str:
-        """For the execution at `position` of this turn, counted from 1.
-
-        The same for the same turn and position; and where an earlier execution of the same had no answer,
-        that one's, so that it can only happen once.
-        """
-        ...
-
-    def keep(self, record: TurnRecord) -> None:
-        """Make what is known so far outlive a crash; the record's last execution is asked for next."""
-        ...
-
-    def finish(self, record: TurnRecord) -> tuple[Message, ...]:
-        """Write the turn down, once. Returns the bot's messages as they now stand in the history."""
-        ...
-
-
-class OpenTurn:
-    """Raises Overtaken from `keep` and `finish`, which then have written nothing."""
+    Its last execution has no outcome: whether it was carried out is known to the business system alone.
+    """
 
     def __init__(self, engine: Engine, conversation_id: str, client_message_id: str | None) -> None:
         self._engine = engine
@@ -157,7 +126,7 @@ class OpenTurn:
         self._client_message_id = client_message_id
         self._kept: TurnRecord | None = None
         self._done = False
-        self.answered: tuple[Message, ...] | None = None
+        self.answered = None
         with transaction(engine) as session:
             ids = {"id": conversation_id, "client_message_id": client_message_id}
             start = session.connection().execute(START, ids).first()
@@ -176,6 +145,11 @@ class OpenTurn:
         self.unfinished = self._kept
 
     def idempotency_key(self, position: int, task: str, slots: Mapping[str, str]) -> str:
+        """For the execution at `position` of this turn, counted from 1.
+
+        The same for the same turn and position; and where an earlier execution of the same had no answer,
+        that one's, so that it can only happen once.
+        """
         mine = {"conversation": self._conversation_id, "this_turn": self.number, "what": task}
         with connection(self._engine) as opened:
             for row in opened.execute(WITHOUT_ANSWER, mine):
@@ -184,6 +158,7 @@ class OpenTurn:
         return f"{self._conversation_id}:{self.number}:{position}"
 
     def keep(self, record: TurnRecord) -> None:
+        """Make what is known so far outlive a crash; the record's last execution is asked for next."""
         first = self._kept is None
         with self._writing(KEEP_ON, more=int(first)) as (opened, seq):
             if first:
@@ -196,6 +171,7 @@ class OpenTurn:
         self._kept = record
 
     def finish(self, record: TurnRecord) -> tuple[Message, ...]:
+        """Write the turn down, once. Returns the bot's messages as they now stand in the history."""
         asked, count = int(self._kept is None), len(record.replies)
         about = {
             "state_after": record.state,

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from domains.schema import Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import Pack
 from storage.database import open_database
 from storage.migration import upgrade
 

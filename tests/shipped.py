@@ -8,7 +8,8 @@ from chatbot.bot import Chatbot
 from chatbot.reply import TemplateReply
 from chatbot.settings import Settings
 from dialog_policy.policy import LearnedPolicy, load_policy
-from domains.schema import Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import Pack
 from nlu.parser import Parser, load_parser
 from storage.conversations import ConversationStore
 from storage.database import open_database

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from chatbot.api import create_api
 from domains.document import Document
-from domains.schema import load_pack
+from domains.loader import load_pack
 from tests.shipped import SETTINGS, shipped_bot
 
 pytestmark = pytest.mark.shipped

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from domains.document import Document
-from domains.schema import OPTIONAL_PART, OUT_OF_SCOPE, PLACEHOLDER, Pack, load_pack, required_replies
+from domains.loader import load_pack, required_replies
+from domains.schema import OPTIONAL_PART, OUT_OF_SCOPE, PLACEHOLDER, Pack
 
 PACK = Path(__file__).parents[2] / "domains" / "banking"
 LEAST_EXAMPLES = {"task": 40, "social": 40, "faq": 3}

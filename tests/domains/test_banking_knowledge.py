@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from domains.document import Document
-from domains.schema import PLACEHOLDER, Domain, Topic, _load_topics
+from domains.loader import _load_topics
+from domains.schema import PLACEHOLDER, Domain, Topic
 
 PACK = Path(__file__).parents[2] / "domains" / "banking"
 LONGEST_ANSWER = 600

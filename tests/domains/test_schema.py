@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from domains.document import PackError
-from domains.schema import OPTIONAL_PART, load_pack
+from domains.loader import load_pack
+from domains.schema import OPTIONAL_PART
 
 SOURCE = Path(__file__).parents[2] / "domains" / "banking"
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from moe.encoder import EncoderConfig, MixtureEncoder
-from moe.healing import HealingConfig, agreement, heal, mean_features
-from moe.layers import Inputs
+from moe.healing import HealingConfig, agreement, heal
+from moe.layers import Inputs, mean_features
 
 SIZES = EncoderConfig(
     vocabulary=40,

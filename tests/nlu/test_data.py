@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from domains.document import PackError
-from domains.schema import OUT_OF_SCOPE, Pack, load_pack
+from domains.loader import load_pack
+from domains.schema import OUT_OF_SCOPE, Pack
 from nlu.data import DataError, Example, Span, load_data, thin
 from nlu.labels import LabelMap, LabelRule, label_map
 from nlu.sentences import fill_sentence, load_pack_examples

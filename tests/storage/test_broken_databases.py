@@ -12,7 +12,7 @@ from storage.conversations import ConversationStore
 from storage.database import StorageError, TryAgain, connection, open_database, retry
 from storage.migration import check, upgrade
 from storage.records import Draft
-from storage.turns import OpenTurn
+from storage.turns import Turn
 from tests.storage.test_conversations import a_record, take_turn
 
 PAGE = 4096
@@ -191,7 +191,7 @@ def test_a_conversation_that_is_busy_for_long_says_so(
 
 def test_two_processes_in_one_conversation_cannot_both_write(engine: Engine) -> None:
     conversation = ConversationStore(engine).create("banking")
-    first, second = (OpenTurn(engine, conversation, str(number)) for number in range(2))
+    first, second = (Turn(engine, conversation, str(number)) for number in range(2))
     second.finish(a_record("second", "key-2"))
     with pytest.raises(TryAgain, match="went on meanwhile"):
         first.finish(a_record("first", "key-1"))

@@ -20,7 +20,7 @@ from storage.conversations import ConversationStore
 from storage.migration import check
 from storage.records import Draft, Execution, TurnRecord
 from storage.state import DialogueState
-from storage.turns import OpenTurn, Overtaken
+from storage.turns import Overtaken, Turn
 from tests.storage.test_conversations import a_record
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=20)
@@ -114,7 +114,7 @@ class StoreMachine(RuleBasedStateMachine):
         model = self.models[conversation]
         if model.kept is not None:
             return
-        slow = OpenTurn(self.engine, conversation, None)
+        slow = Turn(self.engine, conversation, None)
         with self.store.turn(conversation, None) as turn:
             self._finish(model, turn, self._record(model, text), ["first"], None)
         with pytest.raises(Overtaken):
