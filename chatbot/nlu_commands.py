@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from chatbot.data_report import print_report
-from chatbot.options import Domain
+from chatbot.options import Domain, read_settings
 from chatbot.output import Json, fail, show
-from chatbot.settings import Settings
 from domains.loader import load_pack
 from domains.schema import Pack
 from nlu.checks import DataReport, check, plain
@@ -105,7 +104,7 @@ def train_nlu(
     found.report.raise_errors()
     if not json:
         print_report(found.report)
-    folder = encoder or Settings().models / "encoder"
+    folder = encoder or read_settings().models / "encoder"
     base = load_encoder(folder)
     splitter = PieceSplitter(folder / PIECES)
     config = recipe(
@@ -152,14 +151,14 @@ def evaluate_nlu(
 def _pack(domain: Path | None, no_pack: bool) -> Pack | None:
     if no_pack and domain is not None:
         fail("--no-pack and --domain exclude each other")
-    return None if no_pack else load_pack(domain or Settings().domain)
+    return None if no_pack else load_pack(read_settings(domain=domain).domain)
 
 
 def open_parser(model: Path | None, domain: Path | None) -> tuple[Parser, Pack | None]:
     """The model, with the pack unless it was trained without one."""
-    settings = Settings()
+    settings = read_settings(domain=domain)
     folder = model or settings.models / "nlu"
-    pack = None if domain is None and stands_alone(folder) else load_pack(domain or settings.domain)
+    pack = None if domain is None and stands_alone(folder) else load_pack(settings.domain)
     return load_parser(folder, pack), pack
 
 

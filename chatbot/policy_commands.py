@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from chatbot.options import Domain
+from chatbot.options import Domain, read_settings
 from chatbot.output import Json, show
 from chatbot.settings import Settings
 from dialog_policy.env import DialogueEnv
@@ -34,8 +34,8 @@ def train_policy(
     json: Json = False,
 ) -> None:
     """Train a policy with simulated customers; continues an interrupted run in --out."""
-    settings = Settings()
-    pack = load_pack(domain or settings.domain)
+    settings = read_settings(domain=domain)
+    pack = load_pack(settings.domain)
     population = load_population(users)
     errors = _errors(settings, population, nlu_error, pack)
     config = TrainConfig(steps=steps, seed=seed)
@@ -56,8 +56,8 @@ def evaluate_policy(
     json: Json = False,
 ) -> None:
     """Score a policy over simulated conversations."""
-    settings = Settings()
-    pack = load_pack(domain or settings.domain)
+    settings = read_settings(domain=domain)
+    pack = load_pack(settings.domain)
     population = load_population(users)
     env = DialogueEnv(pack, population, _errors(settings, population, nlu_error, pack))
     show(evaluate(_policy(policy, settings, pack), env, episodes, seed), json)

@@ -4,8 +4,10 @@ import logging
 import threading
 import time
 
+from sqlalchemy import Engine
+
 from domains.schema import Pack
-from storage.database import StorageError, open_database
+from storage.database import StorageError
 from storage.erasure import purge
 
 DAY_SECONDS = 24 * 60 * 60
@@ -14,7 +16,7 @@ ACTOR = "chatbot serve"
 logger = logging.getLogger(__name__)
 
 
-def start_purging(database: str, pack: Pack) -> threading.Thread | None:
+def start_purging(engine: Engine, pack: Pack) -> threading.Thread | None:
     """A thread that purges now and then once a day, or None where the pack keeps everything.
 
     Several servers on one database may all do so: each conversation is deleted once.
@@ -23,14 +25,13 @@ def start_purging(database: str, pack: Pack) -> threading.Thread | None:
     if days is None:
         return None
     thread = threading.Thread(
-        target=_purge_daily, args=(database, pack.name, days), name="retention", daemon=True
+        target=_purge_daily, args=(engine, pack.name, days), name="retention", daemon=True
     )
     thread.start()
     return thread
 
 
-def _purge_daily(database: str, pack: str, days: int) -> None:
-    engine = open_database(database)
+def _purge_daily(engine: Engine, pack: str, days: int) -> None:
     while True:
         try:
             purged = purge(engine, pack, days, ACTOR)

@@ -10,7 +10,7 @@ from storage.actions import Action
 from storage.slots import relevant_slots
 from storage.state import DialogueState
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """Raise it with every change of meaning, order or number: logs and policies carry it."""
 
 

@@ -107,7 +107,7 @@ class NluModel(nn.Module):
         mask = torch.arange(longest) < batch.lengths[:, None]  # (batch, message pieces)
         spelt = message
         if self.spelling is not None:
-            spelt = torch.cat([message, self.spelling(batch.characters)], dim=-1)
+            spelt = torch.cat([message, self.spelling(batch.characters())], dim=-1)
         packed = pack_padded_sequence(spelt, batch.lengths, batch_first=True, enforce_sorted=False)
         read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=longest)
         mean = mean_features(message, mask)  # (batch, width)

@@ -35,10 +35,23 @@ class Batch:
     """(batch, seq) true for real pieces."""
     lengths: Tensor
     """(batch,) message pieces, at least 1; they stand at 1 … length."""
-    characters: Tensor
-    """(batch, message pieces, WORD_CHARACTERS) numbers of the characters around each piece, 0 for none."""
+    texts: tuple[str, ...]
+    """The messages as they were typed."""
     offsets: tuple[tuple[tuple[int, int], ...], ...]
     """Character span of each message piece in the customer's own text."""
+
+    def characters(self) -> Tensor:
+        """(batch, message pieces, WORD_CHARACTERS) numbers of the characters around each piece, 0 for none.
+
+        Case and digits are in them, which the pieces lose. Made when asked for: not every model looks.
+        """
+        longest = max(len(spans) for spans in self.offsets)
+        nothing = [0] * WORD_CHARACTERS
+        rows = []
+        for text, spans in zip(self.texts, self.offsets, strict=True):
+            row = [_characters(text, start) for start, _ in spans]
+            rows.append(row + [nothing] * (longest - len(row)))
+        return torch.tensor(rows)
 
 
 class PieceSplitter:
@@ -78,7 +91,7 @@ class PieceSplitter:
             segments=torch.tensor([segment + [0] * (longest - len(segment)) for _, segment in rows]),
             mask=torch.tensor([[i < len(ids) for i in range(longest)] for ids, _ in rows]),
             lengths=torch.tensor([len(spans) for spans in offsets]),
-            characters=_characters(texts, offsets),
+            texts=tuple(texts),
             offsets=tuple(offsets),
         )
 
@@ -89,15 +102,10 @@ class PieceSplitter:
         return ids[: self.context.pieces]
 
 
-def _characters(texts: Sequence[str], offsets: Sequence[Sequence[tuple[int, int]]]) -> Tensor:
-    """(batch, message pieces, WORD_CHARACTERS); case and digits are in them, which the pieces lose."""
-    longest = max(len(spans) for spans in offsets)
-    rows = torch.zeros(len(texts), longest, WORD_CHARACTERS, dtype=torch.long)
-    for row, (text, spans) in enumerate(zip(texts, offsets, strict=True)):
-        for place, (start, _) in enumerate(spans):
-            first = max(text.rfind(" ", 0, start) + 1, start - WORD_CHARACTERS // 2)
-            word = text[first : first + WORD_CHARACTERS - 1].partition(" ")[0]
-            numbers = [ord(c) - 31 if 32 <= ord(c) < 127 else ALPHABET - 1 for c in word]
-            numbers.insert(start - first, ALPHABET - 2)
-            rows[row, place, : len(numbers)] = torch.tensor(numbers)
-    return rows
+def _characters(text: str, start: int) -> list[int]:
+    """The word that the piece at `start` belongs to, with a mark where the piece begins."""
+    first = max(text.rfind(" ", 0, start) + 1, start - WORD_CHARACTERS // 2)
+    word = text[first : first + WORD_CHARACTERS - 1].partition(" ")[0]
+    numbers = [ord(c) - 31 if 32 <= ord(c) < 127 else ALPHABET - 1 for c in word]
+    numbers.insert(start - first, ALPHABET - 2)
+    return numbers + [0] * (WORD_CHARACTERS - len(numbers))

@@ -76,7 +76,6 @@ class Trainer:
         checkpoint = folder / CHECKPOINT
         fingerprint = self._fingerprint(model)
         first = 0
-        self._place_prototypes(model)
         if checkpoint.exists():
             saved = _read_checkpoint(checkpoint)
             if saved.get("run") == fingerprint:
@@ -86,6 +85,8 @@ class Trainer:
                 schedule.load_state_dict(saved["schedule"])
                 first = saved["epoch"] + 1
                 self.validation.restore(saved["best"])
+        if first == 0:
+            self._place_prototypes(model)
         with Progress() as progress, SummaryWriter(str(folder / "tensorboard")) as writer:
             bar = progress.add_task("training", total=total, completed=steps * first)
             for epoch in range(first, config.epochs):

@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session
 from storage.audit import Deed, note
 from storage.database import StorageError, snapshot, transaction
 from storage.erasure import ERASE, delete_conversations, scrub
-from storage.migration import find_faults, head, migrating, revision_of, revisions
+from storage.integrity import find_faults
+from storage.migration import head, migrating, revision_of, revisions
 from storage.tables import AuditRow, Base, ConversationRow
 
 FORMAT = 1

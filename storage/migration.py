@@ -14,25 +14,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, and_, func, or_, select, text
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.schema import SchemaItem
 
 from storage.database import DAMAGED, StorageError, transaction
-from storage.integrity import half_turns, unguarded, unreadable
-from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
+from storage.integrity import find_faults, find_unfinished
+from storage.tables import Base
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x63686174
 """The advisory lock under which one server at a time migrates a PostgreSQL database."""
-
-NUMBERED: tuple[tuple[InstrumentedAttribute[int], tuple[InstrumentedAttribute[Any], ...]], ...] = (
-    (MessageRow.seq, (MessageRow.conversation_id,)),
-    (TurnRow.number, (TurnRow.conversation_id,)),
-    (DecisionRow.step, (DecisionRow.conversation_id, DecisionRow.turn)),
-    (ExecutionRow.position, (ExecutionRow.conversation_id, ExecutionRow.turn)),
-)
-"""Columns that count from 1 without gaps, and within what."""
 
 
 def is_ours(name: str | None, kind: str, _: Any) -> bool:
@@ -83,14 +74,8 @@ def check(engine: Engine) -> list[str]:
             _revision_problems(connection)
             or _differences(connection)
             or _damage(connection)
-            or [*find_faults(session), *_unfinished(session)]
+            or [*find_faults(session), *find_unfinished(session)]
         )
-
-
-def find_faults(session: Session) -> list[str]:
-    """What is wrong with the rows of a database whose tables are in order."""
-    searches = (_gaps, _miscounted, _dangling, half_turns, unreadable, unguarded)
-    return [fault for search in searches for fault in search(session)]
 
 
 @contextmanager
@@ -177,42 +162,3 @@ def _describe(operation: str, *parts: Any) -> str:
     verb, _, kind = operation.partition("_")
     fault = {"add": "is missing", "remove": "is unknown to this program"}.get(verb, "differs")
     return f"{kind} {'.'.join(names)} {fault}"
-
-
-def _gaps(session: Session) -> Iterator[str]:
-    for column, within in NUMBERED:
-        rows, last = func.count(), func.max(column)
-        query = select(*within, rows, last).group_by(*within).having(or_(func.min(column) != 1, last != rows))
-        for *place, count, end in session.execute(query.order_by(*within)):
-            where = ", turn ".join(str(part) for part in place)
-            yield f"Conversation {where}: {column} has a gap ({count} rows, the last is {end})"
-
-
-def _miscounted(session: Session) -> Iterator[str]:
-    count = select(func.count()).where(MessageRow.conversation_id == ConversationRow.id).scalar_subquery()
-    rows = select(ConversationRow.id, ConversationRow.last_seq, count).where(
-        ConversationRow.last_seq != count
-    )
-    for conversation, counted, there in session.execute(rows.order_by(ConversationRow.id)):
-        yield f"Conversation {conversation} counts {counted} messages and has {there}"
-
-
-def _unfinished(session: Session) -> Iterator[str]:
-    rows = select(TurnRow.conversation_id, TurnRow.number).where(TurnRow.last_seq.is_(None))
-    for conversation, turn in session.execute(rows.order_by(TurnRow.conversation_id)):
-        yield (
-            f"Conversation {conversation}, turn {turn} is unfinished: a server is at it, or finishes it "
-            "when it starts"
-        )
-
-
-def _dangling(session: Session) -> Iterator[str]:
-    """Rows that refer to a row which is not there: possible where foreign keys were switched off."""
-    for table in Base.metadata.sorted_tables:
-        for key in table.foreign_key_constraints:
-            parent = key.referred_table
-            same = and_(*(element.parent == element.column for element in key.elements))
-            lost = select(func.count()).select_from(table.outerjoin(parent, same))
-            count = session.scalar(lost.where(key.elements[0].column.is_(None)))
-            if count:
-                yield f"{count} rows of {table.name} refer to {parent.name} that do not exist"

@@ -23,7 +23,7 @@ def create_app() -> FastAPI:
     settings = Settings()
     configure_logging(settings.log_level)
     bot = build_chatbot(settings)
-    start_purging(settings.database, bot.pack)
+    start_purging(bot.store.engine, bot.pack)
     return create_app_for(bot, settings.body_limit)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nlu.pieces import MESSAGE_PIECES, ContextWindow, PieceSplitter
+from nlu.pieces import ALPHABET, MESSAGE_PIECES, WORD_CHARACTERS, ContextWindow, PieceSplitter
 
 
 def test_that_a_row_is_message_and_context_between_separators(splitter: PieceSplitter) -> None:
@@ -54,3 +54,20 @@ def test_that_a_missing_or_broken_tokeniser_file_is_named(tmp_path: Path) -> Non
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match=r"tokenizer\.json: no valid tokeniser"):
         PieceSplitter(tmp_path / "tokenizer.json")
+
+
+def test_that_the_characters_around_a_piece_keep_case_and_digits(splitter: PieceSplitter) -> None:
+    batch = splitter(["My Card4", "i"], [[], []])
+    characters = batch.characters()
+    assert characters.shape == (2, int(batch.lengths.max()), WORD_CHARACTERS)
+    mark, m, y = ALPHABET - 2, ord("M") - 31, ord("y") - 31
+    assert characters[0, 0, :4].tolist() == [mark, m, y, 0]
+    seen = characters[0, -1].tolist()
+    assert [n for n in seen if n not in (0, mark)] == [ord(c) - 31 for c in "Card4"]
+    assert not characters[1, 1:].any(), "padding has no characters"
+
+
+def test_that_foreign_letters_and_long_words_have_characters_too(splitter: PieceSplitter) -> None:
+    characters = splitter(["Zoë", "x" * 400], [[], []]).characters()
+    assert characters.max() == ALPHABET - 1
+    assert (characters >= 0).all()

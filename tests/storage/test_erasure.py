@@ -143,10 +143,10 @@ def test_that_old_conversations_of_the_pack_are_purged(
     assert len(entries(engine)) == 2
 
 
-def test_that_the_server_purges_by_itself(engine: Engine, database_url: str, pack: Pack) -> None:
+def test_that_the_server_purges_by_itself(engine: Engine, pack: Pack) -> None:
     conversation = hold(engine)
     grow_old(engine, conversation, 1 + (pack.domain.retention_days or 0))
-    thread = start_purging(database_url, pack)
+    thread = start_purging(engine, pack)
     assert thread is not None
     assert thread.daemon
     for _ in range(200):
@@ -157,9 +157,9 @@ def test_that_the_server_purges_by_itself(engine: Engine, database_url: str, pac
     assert rows_about(engine, conversation) == 0
 
 
-def test_that_a_pack_without_retention_keeps_everything(pack: Pack) -> None:
+def test_that_a_pack_without_retention_keeps_everything(engine: Engine, pack: Pack) -> None:
     domain = pack.domain.model_copy(update={"retention_days": None})
-    assert start_purging("sqlite://", pack.model_copy(update={"domain": domain})) is None
+    assert start_purging(engine, pack.model_copy(update={"domain": domain})) is None
 
 
 def test_that_nothing_of_an_erased_text_stays_in_the_files(tmp_path: Path) -> None:
