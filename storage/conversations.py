@@ -10,6 +10,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from storage.database import StorageError, connection, retry, transaction
+from storage.findings import note_thumbs_down
 from storage.messages import UnknownConversation, append, read_messages
 from storage.records import Draft, Message
 from storage.state import DialogueState
@@ -106,10 +107,12 @@ class ConversationStore:
         def write() -> None:
             with transaction(self.engine, write=True) as session:
                 _find(session, conversation_id)
-                row = session.get(MessageRow, (conversation_id, seq))
+                row = session.get(MessageRow, (conversation_id, seq), with_for_update=True)
                 if row is None or row.author != "bot":
                     raise UnknownMessage(conversation_id, seq)
                 row.rating = rating
+                if rating == -1:
+                    note_thumbs_down(session, conversation_id, seq)
 
         retry(write)
 
