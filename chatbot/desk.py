@@ -1,6 +1,7 @@
 """What colleagues do with conversations that were handed to them, and what the bot says of it."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from chatbot.bot import RATINGS, Chatbot, clean
@@ -11,6 +12,7 @@ from nlu.values import display
 from storage.actions import Action
 from storage.desk import Case, Desk
 from storage.hearing import hear
+from storage.masking import mask
 from storage.records import Button, HandoffReason, Message
 from storage.staff import Staff
 from storage.state import DialogueState, act, give_back
@@ -23,6 +25,8 @@ REASONS: dict[HandoffReason, str] = {
     "not_understood": "Was not understood",
     "judged": "The bot judged it better",
 }
+NUMBER = re.compile(r"(?<![\d$·])\d{4,}")
+SHORTEST_SECRET = 3
 LONGEST_SUGGESTION = 6
 """Actions in one reply."""
 
@@ -66,8 +70,14 @@ class AgentDesk:
         self.store.resolve(conversation_id, staff, self.bot.writer.fixed("resolved", 0, buttons=stars))
 
     def suggest(self, case: Case) -> Suggestion:
-        """What the bot would answer now to what was written since it handed the conversation over."""
-        return suggest(self.bot, case.state, self.store.heard_since(case))
+        """What the bot would answer now to what was written since it handed the conversation over.
+
+        Nothing while the last word is a colleague's.
+        """
+        if case.messages[-1].author == "agent":
+            return Suggestion("")
+        since = [heard for turn, heard in case.heard.items() if turn > case.turn]
+        return suggest(self.bot, case.state, since)
 
 
 def suggest(bot: Chatbot, state: DialogueState, heard: Sequence[Understanding]) -> Suggestion:
@@ -86,6 +96,21 @@ def suggest(bot: Chatbot, state: DialogueState, heard: Sequence[Understanding]) 
         actions.append(action)
         state = act(state, action, bot.pack)
     return Suggestion(bot.writer.write(actions, state, 0).text)
+
+
+def hide(text: str, secrets: Collection[str]) -> str:
+    """`text` as it is shown until somebody reveals it: without the `secrets`, and without longer numbers."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)
+    return NUMBER.sub(HIDDEN, mask(text))
+
+
+def secrets_of(case: Case, pack: Pack) -> set[str]:
+    """Sensitive values of the conversation, as they were written and as they were understood."""
+    values = [(name, known.value) for name, known in case.state.slots.items()]
+    values += [(one.slot, one.text) for heard in case.heard.values() for one in heard.entities]
+    secrets = {value for name, value in values if pack.slots[name].sensitive}
+    return {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
 
 
 def describe_slots(state: DialogueState, pack: Pack, *, revealed: bool) -> list[tuple[str, str]]:

@@ -59,6 +59,11 @@ class ConversationStore:
     def status(self, conversation_id: str) -> Status:
         return cast(Status, retry(lambda: self._read(conversation_id)).status)
 
+    def progress(self, conversation_id: str) -> tuple[Status, int]:
+        """The status, and how many messages there are."""
+        row = retry(lambda: self._read(conversation_id))
+        return cast(Status, row.status), row.last_seq
+
     def state(self, conversation_id: str) -> DialogueState:
         return retry(lambda: self._read(conversation_id)).state
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Engine, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from nlu.understanding import Understanding
@@ -26,8 +26,19 @@ from storage.tables import ConversationRow, HandoffRow, NoteRow, StaffRow, TurnR
 
 LEASE_SECONDS = 150
 """Longer than a minute by far: to the timers of a page in the background browsers give one tick a minute."""
-LONGEST_QUEUE = 100
-"""Shown at once, the longest waiting first."""
+LONGEST_QUEUE = 50
+"""Shown at once."""
+LONGEST_PULSE = 500
+MESSAGES_IN_QUEUE = 3
+CASES = (
+    select(HandoffRow, ConversationRow, StaffRow)
+    .join(ConversationRow, ConversationRow.id == HandoffRow.conversation_id)
+    .outerjoin(StaffRow, StaffRow.id == HandoffRow.claimed_by)
+)
+
+
+Pulse = tuple[tuple[str, str | None, int, int], ...]
+"""Of each open case: its conversation, who holds it, and two numbers that grow with what happens."""
 
 
 class NotYours(StorageError):
@@ -45,10 +56,13 @@ class Case:
     waiting_since: datetime
     state: DialogueState
     """As the bot left it."""
+    customer_id: str | None
     holder: Staff | None
     """None while it waits."""
     messages: tuple[Message, ...]
-    """The last ones."""
+    """All, or in the queue the last ones."""
+    heard: Mapping[int, Understanding]
+    """Turn → what was understood; empty in the queue."""
 
 
 @dataclass(frozen=True)
@@ -66,45 +80,56 @@ class Desk:
         self.lease = timedelta(seconds=lease_seconds)
 
     def open_cases(self, staff: Staff) -> tuple[Case, ...]:
-        """What waits, the longest waiting first, and before it what `staff` has."""
+        """What `staff` has, and then what waits, the longest waiting first; with the last messages."""
         now = datetime.now(UTC)
-        free = _is_free(now)
-        mine = HandoffRow.claimed_by == staff.id
+        mine = (HandoffRow.claimed_by == staff.id) & ~_is_free(now)
         query = (
-            select(HandoffRow, ConversationRow.state)
-            .join(ConversationRow, ConversationRow.id == HandoffRow.conversation_id)
-            .where(HandoffRow.ended.is_(None), or_(mine, free))
-            .order_by((mine & ~free).desc(), HandoffRow.waiting_since)
+            CASES.where(HandoffRow.ended.is_(None), or_(mine, _is_free(now)))
+            .order_by(case((mine, 0), else_=1), HandoffRow.waiting_since)
             .limit(LONGEST_QUEUE)
         )
 
         def read() -> tuple[Case, ...]:
             with transaction(self.engine) as session:
                 rows = session.execute(query).all()
+                return tuple(_case(session, now, *row, last=MESSAGES_IN_QUEUE) for row in rows)
+
+        return retry(read)
+
+    def pulse(self) -> Pulse:
+        """What changes whenever something on the desk does: asked for every second, so it is cheap."""
+        now = datetime.now(UTC)
+        query = (
+            select(
+                HandoffRow.conversation_id,
+                HandoffRow.claimed_by,
+                HandoffRow.lease_until,
+                ConversationRow.version,
+                ConversationRow.last_seq,
+            )
+            .join(ConversationRow, ConversationRow.id == HandoffRow.conversation_id)
+            .where(HandoffRow.ended.is_(None))
+            .order_by(HandoffRow.waiting_since)
+            .limit(LONGEST_PULSE)
+        )
+
+        def read() -> Pulse:
+            with transaction(self.engine) as session:
                 return tuple(
-                    _case(session, row, state, staff if _is_held(row, now) else None, last=3)
-                    for row, state in rows
+                    (name, claimed_by if lease is not None and lease > now else None, version, last)
+                    for name, claimed_by, lease, version, last in session.execute(query)
                 )
 
         return retry(read)
 
     def case(self, conversation_id: str) -> Case | None:
         """The open case of the conversation with its whole history."""
-        query = (
-            select(HandoffRow, ConversationRow.state, StaffRow)
-            .join(ConversationRow, ConversationRow.id == HandoffRow.conversation_id)
-            .outerjoin(StaffRow, StaffRow.id == HandoffRow.claimed_by)
-            .where(HandoffRow.conversation_id == conversation_id, HandoffRow.ended.is_(None))
-        )
+        query = CASES.where(HandoffRow.conversation_id == conversation_id, HandoffRow.ended.is_(None))
 
         def read() -> Case | None:
             with transaction(self.engine) as session:
-                found = session.execute(query).first()
-                if found is None:
-                    return None
-                row, state, holder = found
-                held = _is_held(row, datetime.now(UTC))
-                return _case(session, row, state, Staff.of(holder) if held else None)
+                row = session.execute(query).first()
+                return None if row is None else _case(session, datetime.now(UTC), *row)
 
         return retry(read)
 
@@ -173,16 +198,6 @@ class Desk:
         """Close the conversation; `word` asks the customer for a rating. Raises NotYours."""
         self._end(conversation_id, staff, "resolved", word)
 
-    def heard_since(self, case: Case) -> tuple[Understanding, ...]:
-        """What the customer wrote since the conversation was handed over."""
-        query = (
-            select(TurnRow.understanding)
-            .where(TurnRow.conversation_id == case.conversation_id, TurnRow.number > case.turn)
-            .order_by(TurnRow.number)
-        )
-        with transaction(self.engine) as session:
-            return tuple(session.scalars(query))
-
     def _end(self, conversation_id: str, staff: Staff, how: Ended, word: Draft) -> None:
         with self._holding(conversation_id, staff) as (session, row):
             row.ended, row.ended_at = how, datetime.now(UTC)
@@ -229,10 +244,6 @@ def _is_free(now: datetime) -> ColumnElement[bool]:
     return or_(HandoffRow.lease_until.is_(None), HandoffRow.lease_until <= now)
 
 
-def _is_held(row: HandoffRow, now: datetime) -> bool:
-    return row.lease_until is not None and row.lease_until > now
-
-
 def _who_has_it(session: Session, conversation_id: str) -> str:
     query = (
         select(StaffRow.name)
@@ -255,18 +266,23 @@ def _note(session: Session, action: str, conversation_id: str, staff: Staff) -> 
 
 
 def _case(
-    session: Session, row: HandoffRow, state: DialogueState, holder: Staff | None, last: int | None = None
+    session: Session,
+    now: datetime,
+    row: HandoffRow,
+    about: ConversationRow,
+    holder: StaffRow | None,
+    last: int | None = None,
 ) -> Case:
-    end = session.scalars(
-        select(ConversationRow.last_seq).where(ConversationRow.id == row.conversation_id)
-    ).one()
-    first = 1 if last is None else max(1, end - last + 1)
+    turns = select(TurnRow.number, TurnRow.understanding).where(TurnRow.conversation_id == about.id)
+    held = holder is not None and row.lease_until is not None and row.lease_until > now
     return Case(
         conversation_id=row.conversation_id,
         turn=row.turn,
         reason=cast(HandoffReason, row.reason),
         waiting_since=row.waiting_since,
-        state=state,
-        holder=holder,
-        messages=read_messages(session, row.conversation_id, first),
+        state=about.state,
+        customer_id=about.customer_id,
+        holder=Staff.of(holder) if holder is not None and held else None,
+        messages=read_messages(session, about.id, 1 if last is None else max(1, about.last_seq - last + 1)),
+        heard={} if last else dict(session.execute(turns.order_by(TurnRow.number)).tuples().all()),
     )

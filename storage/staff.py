@@ -38,6 +38,12 @@ class StaffError(StorageError):
 class SignInRefused(Exception):
     """Account and password do not go together, or it is tried too often; the message is fit for the page."""
 
+    status = 401
+
+
+class TooManyTries(SignInRefused):
+    status = 429
+
 
 @dataclass(frozen=True)
 class Staff:
@@ -119,7 +125,7 @@ def sign_in(engine: Engine, account: str, password: str, address: str) -> str:
     account = account.strip().lower()[:64]
     throttle = Throttle(engine, account, address)
     if not throttle.admits():
-        raise SignInRefused("Too many attempts. Please wait a quarter of an hour, then try again.")
+        raise TooManyTries("Too many attempts. Please wait a quarter of an hour, then try again.")
     with transaction(engine) as session:
         row = session.scalar(select(StaffRow).where(StaffRow.account == account, StaffRow.active))
     # Nobody's password takes as long to refuse as somebody's, so that time tells no account.
