@@ -122,7 +122,8 @@ def change_password(engine: Engine, account: str, password: str, actor: str) -> 
 
 def sign_in(engine: Engine, account: str, password: str, address: str) -> str:
     """The token of a new session. Raises SignInRefused."""
-    account = account.strip().lower()[:64]
+    account = account.strip().lower()
+    account = account if ACCOUNT.fullmatch(account) else ""
     throttle = Throttle(engine, account, address)
     if not throttle.admits():
         raise TooManyTries("Too many attempts. Please wait a quarter of an hour, then try again.")
