@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
+from chatbot.events import Events
 from chatbot.gate import Gate
 from chatbot.plan import Plan
 from chatbot.reply import TemplateReply
@@ -46,6 +47,8 @@ class Chatbot:
         self.pack, self.parser, self.policy = pack, parser, policy
         self.backend, self.writer, self.store = backend, writer, store
         self.gate = Gate()
+        self.events = Events()
+        store.outbox.listener = self.events.publish
 
     def start(self, visitor: str | None = None) -> str:
         """Open a conversation with a greeting; returns its id."""

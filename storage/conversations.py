@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from storage.database import StorageError, connection, retry, transaction
 from storage.messages import UnknownConversation, append, read_messages
-from storage.records import Draft, Message
+from storage.outbox import Outbox, said
+from storage.records import Draft, Event, Message
 from storage.state import DialogueState
 from storage.tables import ConversationRow, MessageRow, Status, TurnRow
 from storage.turns import Turn
@@ -29,23 +30,28 @@ class UnknownMessage(StorageError):
 class ConversationStore:
     """Safe to use from several threads, processes and machines, after storage.migration.upgrade."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, outbox: Outbox | None = None) -> None:
         self.engine = engine
+        self.outbox = outbox or Outbox()
         self._queues = tuple(threading.RLock() for _ in range(QUEUES))
 
     def create(self, pack: str, visitor: str | None = None, opening: Draft | None = None) -> str:
         """The id of a new conversation, which the bot opens with `opening`."""
 
-        def write() -> str:
+        def write() -> tuple[str, list[Event]]:
             row = ConversationRow(id=uuid4().hex, pack=pack, visitor=visitor, state=DialogueState())
+            events = [Event("started", row.id)]
             with transaction(self.engine, write=True) as session:
                 session.add(row)
                 session.flush()
                 if opening is not None:
-                    append(session.connection(), row.id, opening)
-            return row.id
+                    events.append(said(row.id, append(session.connection(), row.id, opening)))
+                self.outbox.put(session, events)
+            return row.id, events
 
-        return retry(write)
+        conversation_id, events = retry(write)
+        self.outbox.tell(events)
+        return conversation_id
 
     def history(self, conversation_id: str) -> tuple[Message, ...]:
         def read() -> tuple[Message, ...]:
@@ -83,7 +89,7 @@ class ConversationStore:
         another process was first shows when the turn is written: see Overtaken.
         """
         with self.alone(conversation_id):
-            yield Turn(self.engine, conversation_id, client_message_id)
+            yield Turn(self.engine, conversation_id, client_message_id, self.outbox)
 
     def interrupted(self) -> tuple[str, ...]:
         """Conversations whose last turn waits for the business system, or did so when its server died."""
@@ -98,10 +104,16 @@ class ConversationStore:
     def say(self, conversation_id: str, draft: Draft) -> Message:
         """A bot message outside of a turn. Not begun anew by itself: it might then stand there twice."""
         with connection(self.engine, write=True) as opened:
-            return append(opened, conversation_id, draft)
+            message = append(opened, conversation_id, draft)
+            event = said(conversation_id, message)
+            self.outbox.put(opened, [event])
+        self.outbox.tell([event])
+        return message
 
     def rate(self, conversation_id: str, seq: int, rating: Literal[-1, 0, 1]) -> None:
         """The customer's thumbs on a bot message; the last one counts."""
+
+        event = Event("rated", conversation_id, {"seq": seq, "rating": rating})
 
         def write() -> None:
             with transaction(self.engine, write=True) as session:
@@ -110,8 +122,10 @@ class ConversationStore:
                 if row is None or row.author != "bot":
                     raise UnknownMessage(conversation_id, seq)
                 row.rating = rating
+                self.outbox.put(session, [event])
 
         retry(write)
+        self.outbox.tell([event])
 
     def ping(self) -> None:
         """Raises StorageError where the database is out of reach or not migrated."""

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
 
 from nlu.understanding import Understanding
 from storage.masking import mask
 from storage.state import DialogueState
 
 Author = Literal["customer", "bot", "agent"]
+EventKind = Literal[
+    "started", "message", "handoff", "claimed", "returned", "resolved", "closed", "rated", "identified"
+]
 ExecutionStatus = Literal["intended", "answered", "unanswered"]
 """Written down and perhaps asked for; done or refused; asked for without an answer: it may have been done."""
 
@@ -88,3 +92,15 @@ class TurnRecord:
     """After the turn, or so far."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Stage → milliseconds."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a conversation and is committed."""
+
+    kind: EventKind
+    conversation_id: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON values, such as the seq, author and text of a message; a customer's text is masked."""
+    id: str = field(default_factory=lambda: uuid4().hex)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))

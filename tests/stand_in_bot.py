@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 from chatbot.bot import BadMessage
+from chatbot.events import Events
 from storage.conversations import UnknownConversation, UnknownMessage
 from storage.database import StorageError
+from storage.outbox import said
 from storage.records import Author, Button, Message
 
 CONFIRM = "Shall I send $50 to account 4421?"
@@ -19,6 +21,7 @@ CONFIRM = "Shall I send $50 to account 4421?"
 class StandInStore:
     conversations: dict[str, list[Message]] = field(default_factory=dict)
     down: bool = False
+    events: Events = field(default_factory=Events)
 
     def history(self, conversation_id: str) -> tuple[Message, ...]:
         self.ping()
@@ -48,6 +51,7 @@ class StandInStore:
         messages = self.conversations[conversation_id]
         message = Message(len(messages) + 1, author, text, buttons, datetime.now(UTC))
         messages.append(message)
+        self.events.publish(said(conversation_id, message))
         return message
 
 
@@ -59,6 +63,7 @@ class StandInBot:
             name="banking", domain=SimpleNamespace(business="Harbor Trust Bank", assistant="Marlow")
         )
         self.store = StandInStore()
+        self.events = self.store.events
         self.thinking = 0.0
         """Seconds that a reply takes."""
         self.calls: list[tuple[str, str, str | None]] = []
