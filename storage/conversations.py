@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from typing import Literal, cast
 from uuid import uuid4
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from domains.schema import Pack
 from storage.database import StorageError, connection, retry, transaction
 from storage.messages import UnknownConversation, append, read_messages
 from storage.outbox import Outbox, said
-from storage.records import Draft, Event, Message
-from storage.state import DialogueState
+from storage.records import Draft, Event, Message, Owner
+from storage.state import DialogueState, recognise
 from storage.tables import ConversationRow, MessageRow, Status, TurnRow
 from storage.turns import Turn
 
@@ -27,6 +28,11 @@ class UnknownMessage(StorageError):
         super().__init__(f"Conversation {conversation_id!r} has no bot message {seq} to rate")
 
 
+class OtherCustomer(StorageError):
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation {conversation_id!r} is another customer's; begin a new one")
+
+
 class ConversationStore:
     """Safe to use from several threads, processes and machines, after storage.migration.upgrade."""
 
@@ -35,11 +41,12 @@ class ConversationStore:
         self.outbox = outbox or Outbox()
         self._queues = tuple(threading.RLock() for _ in range(QUEUES))
 
-    def create(self, pack: str, visitor: str | None = None, opening: Draft | None = None) -> str:
-        """The id of a new conversation, which the bot opens with `opening`."""
+    def create(self, pack: str, owner: Owner | None = None, opening: Draft | None = None) -> str:
+        """The id of a new conversation of `owner`, which the bot opens with `opening`."""
+        whose = vars(owner or Owner())
 
         def write() -> tuple[str, list[Event]]:
-            row = ConversationRow(id=uuid4().hex, pack=pack, visitor=visitor, state=DialogueState())
+            row = ConversationRow(id=uuid4().hex, pack=pack, state=DialogueState(), **whose)
             events = [Event("started", row.id)]
             with transaction(self.engine, write=True) as session:
                 session.add(row)
@@ -53,13 +60,20 @@ class ConversationStore:
         self.outbox.tell(events)
         return conversation_id
 
-    def history(self, conversation_id: str) -> tuple[Message, ...]:
+    def history(self, conversation_id: str, after: int = 0, limit: int | None = None) -> tuple[Message, ...]:
+        """The messages behind number `after`, the first `limit` of them."""
+        last = None if limit is None else after + limit
+
         def read() -> tuple[Message, ...]:
             with transaction(self.engine) as session:
                 _find(session, conversation_id)
-                return read_messages(session, conversation_id)
+                return read_messages(session, conversation_id, after + 1, last)
 
         return retry(read)
+
+    def owner(self, conversation_id: str) -> Owner:
+        row = retry(lambda: self._read(conversation_id))
+        return Owner(row.visitor, row.site, row.api_key)
 
     def status(self, conversation_id: str) -> Status:
         return cast(Status, retry(lambda: self._read(conversation_id)).status)
@@ -110,6 +124,31 @@ class ConversationStore:
         self.outbox.tell([event])
         return message
 
+    def identify(self, conversation_id: str, customer_id: str, pack: Pack) -> None:
+        """Let the customer be known whom the business's own site has vouched for.
+
+        Raises OtherCustomer where the conversation is somebody else's already.
+        """
+        event = Event("identified", conversation_id)
+
+        def write() -> bool:
+            with transaction(self.engine, write=True) as session:
+                row = session.get(ConversationRow, conversation_id, with_for_update=True)
+                if row is None:
+                    raise UnknownConversation(conversation_id)
+                if row.state.customer_id == customer_id:
+                    return False
+                if row.state.customer_id is not None:
+                    raise OtherCustomer(conversation_id)
+                row.state = recognise(row.state, customer_id, pack)
+                row.customer_id = customer_id
+                row.version += 1
+                self.outbox.put(session, [event])
+            return True
+
+        if retry(write):
+            self.outbox.tell([event])
+
     def rate(self, conversation_id: str, seq: int, rating: Literal[-1, 0, 1]) -> None:
         """The customer's thumbs on a bot message; the last one counts."""
 
@@ -126,6 +165,12 @@ class ConversationStore:
 
         retry(write)
         self.outbox.tell([event])
+
+    def count_waiting(self) -> int:
+        """Conversations that were handed over to people."""
+        query = select(func.count()).where(ConversationRow.status == "handed_over")
+        with transaction(self.engine) as session:
+            return session.scalar(query) or 0
 
     def ping(self) -> None:
         """Raises StorageError where the database is out of reach or not migrated."""
@@ -144,4 +189,4 @@ def _find(session: Session, conversation_id: str) -> ConversationRow:
     return row
 
 
-__all__ = ["ConversationStore", "Turn", "UnknownConversation", "UnknownMessage"]
+__all__ = ["ConversationStore", "OtherCustomer", "Turn", "UnknownConversation", "UnknownMessage"]

@@ -45,6 +45,16 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """Who may go on with a conversation, and where it began."""
+
+    visitor: str | None = None
+    """Digest of the visitor's token."""
+    site: str | None = None
+    api_key: str | None = None
+
+
+@dataclass(frozen=True)
 class Decision:
     """One action of the policy, with all that off-policy evaluation needs."""
 

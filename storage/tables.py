@@ -134,7 +134,7 @@ class ConversationRow(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     pack: Mapped[str]
-    status: Mapped[str] = mapped_column(default="open")
+    status: Mapped[str] = mapped_column(default="open", index=True)
     customer_id: Mapped[str | None] = mapped_column(index=True)
     """Serves what a person asks for: a copy of the own data, or its erasure."""
     state: Mapped[DialogueState] = mapped_column(Record(DialogueState, sealed=True))

@@ -212,7 +212,7 @@ class Turn:
     def _writing(
         self, change: ReturningUpdate[Any], more: int, **about: Any
     ) -> Iterator[tuple[Connection, int, list[Event]]]:
-        """A transaction that holds the conversation, the seq of the last of `more` messages, and what happens.
+        """A transaction that holds the conversation, the seq of the last of `more` messages, and events.
 
         Raises Overtaken where somebody was first.
         """

@@ -15,6 +15,7 @@ JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 def upgrade() -> None:
     op.add_column("conversations", sa.Column("site", sa.Text()))
     op.add_column("conversations", sa.Column("api_key", sa.Text()))
+    op.create_index(op.f("ix_conversations_status"), "conversations", ["status"])
     op.create_table(
         "api_keys",
         sa.Column("id", sa.Text(), nullable=False),
@@ -52,5 +53,6 @@ def downgrade() -> None:
     op.drop_table("outbox")
     op.drop_table("threads")
     op.drop_table("api_keys")
+    op.drop_index(op.f("ix_conversations_status"), "conversations")
     op.drop_column("conversations", "api_key")
     op.drop_column("conversations", "site")
