@@ -139,7 +139,7 @@ def build_completion_routes(access: Access, workers: Workers) -> APIRouter:
     @router.post(
         "/chat/completions",
         response_model=Completion,
-        responses=problems(401, 403, 408, 413, 422, 429, 503) | STREAM,
+        responses=problems(400, 401, 403, 408, 413, 422, 429, 503) | STREAM,
     )
     async def complete_chat(
         caller: Annotated[Caller, Depends(access)],

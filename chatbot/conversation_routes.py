@@ -66,7 +66,7 @@ def build_conversation_routes(access: Access, workers: Workers) -> APIRouter:
         "/{conversation_id}/messages",
         response_model=MessagesBody,
         response_model_exclude_none=True,
-        responses=problems(404, 408, 413, *ANYWHERE)
+        responses=problems(400, 404, 408, 413, *ANYWHERE)
         | {200: {"description": "The bot's messages", "content": EVENT_STREAM}},
     )
     async def send_message(
@@ -109,7 +109,7 @@ def build_conversation_routes(access: Access, workers: Workers) -> APIRouter:
         return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 
     @router.put(
-        "/{conversation_id}/customer", status_code=204, responses=problems(404, 408, 409, 413, *ANYWHERE)
+        "/{conversation_id}/customer", status_code=204, responses=problems(400, 404, 408, 409, 413, *ANYWHERE)
     )
     async def identify_customer(
         caller: Who, conversation_id: ConversationId, customer: CustomerRequest
@@ -125,7 +125,7 @@ def build_conversation_routes(access: Access, workers: Workers) -> APIRouter:
     @router.post(
         "/{conversation_id}/messages/{seq}/rating",
         status_code=204,
-        responses=problems(404, 408, 413, *ANYWHERE),
+        responses=problems(400, 404, 408, 413, *ANYWHERE),
     )
     async def rate_message(
         caller: Who,

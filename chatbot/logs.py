@@ -85,13 +85,14 @@ class RequestLog:
         given = Headers(scope=scope).get("x-request-id", "")
         name = given if REQUEST_ID.fullmatch(given) else uuid4().hex
         before = request_id.set(name)
-        status, start = 500, time.perf_counter()
+        status, endless, start = 500, False, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, endless
             if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = name
+                status, headers = message["status"], MutableHeaders(scope=message)
+                endless = headers.get("content-type", "").startswith("text/event-stream")
+                headers["X-Request-ID"] = name
             await send(message)
 
         try:
@@ -99,7 +100,8 @@ class RequestLog:
         finally:
             seconds = time.perf_counter() - start
             route = getattr(scope.get("route"), "path", "other")
-            REQUESTS.labels(scope["method"], route, str(status)).observe(seconds)
+            if not endless:  # how long somebody watches is not how long we take
+                REQUESTS.labels(scope["method"], route, str(status)).observe(seconds)
             fields = {"method": scope["method"], "route": route, "status": status}
             fields["milliseconds"] = round(1000 * seconds, 1)
             logger.info("%s %s %s", scope["method"], route, status, extra={"fields": fields})

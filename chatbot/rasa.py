@@ -49,7 +49,7 @@ def build_rasa_routes(access: Access, workers: Workers) -> APIRouter:
 
     @router.post(
         "/webhooks/rest/webhook",
-        responses=problems(401, 403, 408, 413, 422, 429, 503),
+        responses=problems(400, 401, 403, 408, 413, 422, 429, 503),
         response_model_exclude_none=True,
     )
     async def talk_as_rasa(

@@ -256,7 +256,7 @@ def test_the_openapi_document_names_every_operation_and_its_errors(client: TestC
         "/metrics",
     }
     responses = document["paths"]["/v1/conversations/{conversation_id}/messages"]["post"]["responses"]
-    assert set(responses) == {"200", "401", "403", "404", "408", "413", "422", "429", "503"}
+    assert set(responses) == {"200", "400", "401", "403", "404", "408", "413", "422", "429", "503"}
     assert set(responses["200"]["content"]) == {"application/json", "text/event-stream"}
     assert set(responses["422"]["content"]) == {"application/problem+json"}
 

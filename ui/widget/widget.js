@@ -72,7 +72,7 @@ See docs/embedding.md for `window.deskmoe`. */
 	const icon = (name, paths) => `<svg class="${name}" viewBox="0 0 24 24" fill="none" stroke="currentColor"
 		stroke-width="1.9" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${paths}</svg>`;
 
-	/* What outlives this page: {session, seen}; and for as long as the tab lives, whether the chat is open. */
+	/* What outlives this page: {session, seen, known}; and for as long as the tab lives, whether the chat is open. */
 	let memory = {};
 	function recall() {
 		try {
@@ -247,25 +247,29 @@ See docs/embedding.md for `window.deskmoe`. */
 		else open();
 	}
 
-	/* Says who the visitor is, with a token that your server signed; null when the visitor signed out.
+	/* Says who the visitor is, with a token that your server signed; null where nobody is signed in.
 	   Resolves when it was accepted, and rejects with the reason. */
 	function setCustomer(token) {
-		customer = token;
 		if (token === null) {
-			reset();
+			if (memory.known) reset();
 			return Promise.resolve();
 		}
+		customer = token;
 		load();
 		post({ type: "customer", token });
 		return new Promise((resolve, reject) => {
-			answerCustomer = (problem) => (problem ? reject(new Error(problem)) : resolve());
+			answerCustomer = (problem) => {
+				if (problem) return reject(new Error(problem));
+				remember({ known: true });
+				resolve();
+			};
 		});
 	}
 
 	/* Forgets the conversation, as when another visitor may come to this browser. */
 	function reset() {
 		customer = null;
-		remember({ session: null, seen: 0 });
+		remember({ session: null, seen: 0, known: false });
 		last = 0;
 		count(0);
 		post({ type: "reset" });
