@@ -104,6 +104,13 @@ class Access:
             self.rates.spend("key", caller.api_key)
         else:
             self.rates.spend("visitor", caller.visitor or caller.address)
+        return self._own(conversation_id, caller)
+
+    def check(self, session: Session) -> None:
+        """Like `enter`, for what a page does by itself and nobody too often. Raises UnknownConversation."""
+        self._own(session.conversation_id, Caller("", visitor=digest(session.token)))
+
+    def _own(self, conversation_id: str, caller: Caller) -> Owner:
         owner = self.bot.store.owner(conversation_id)
         if not (_same(owner.api_key, caller.api_key) or _same(owner.visitor, caller.visitor)):
             raise UnknownConversation(conversation_id)

@@ -104,7 +104,7 @@ def build_conversation_routes(access: Access, workers: Workers) -> APIRouter:
         if last_event_id.isascii() and last_event_id.isdecimal():
             after = min(int(last_event_id[:10]), LARGEST_SEQ)
         elif after is None:
-            after = len(await workers.run(bot.store.history, conversation_id))  # numbered without gaps
+            after = (await workers.run(bot.store.progress, conversation_id))[1]
         stream = streams.watch(conversation_id, after)
         return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 

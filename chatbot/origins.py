@@ -63,7 +63,7 @@ class ContentPolicy:
         self.app, self._portal = app, portal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or "staff" in scope:  # whose pages have a policy of their own
             return await self.app(scope, receive, send)
         page = _Page(send, self._ancestors(scope))
         return await self.app(scope, receive, page.send)
@@ -87,7 +87,7 @@ class _Page:
             for name, value in ALWAYS.items():
                 headers.setdefault(name, value)
             html = headers.get("content-type", "").startswith("text/html")
-            if html and "content-encoding" not in headers:
+            if html and not {"content-encoding", "content-security-policy"} & set(headers.keys()):
                 self._start = message
                 return
         elif self._start is not None and message["type"] == "http.response.body":

@@ -11,7 +11,7 @@ from chatbot.bot import Chatbot
 from chatbot.workers import Overloaded, Workers
 from storage.conversations import UnknownConversation
 from storage.database import StorageError
-from storage.records import Event
+from storage.records import Event, Message
 
 LOOK_SECONDS = 5
 """How often a stream looks for what another process wrote, and sends a sign of life."""
@@ -64,10 +64,12 @@ class LiveStreams:
             while True:
                 woken.clear()
                 try:
-                    before, status = status, await self._workers.run(self._bot.store.status, conversation_id)
+                    before = status
+                    status, last = await self._workers.run(self._bot.store.progress, conversation_id)
                     if status != before:
                         yield _event("status", {"status": status})
-                    messages = await self._workers.run(self._bot.store.history, conversation_id, after)
+                    new = last > after
+                    messages = await self._workers.run(self._history, conversation_id, after) if new else ()
                 except UnknownConversation:  # erased meanwhile
                     return
                 except (StorageError, Overloaded):
@@ -82,6 +84,9 @@ class LiveStreams:
         finally:
             self._open -= 1
             leave()
+
+    def _history(self, conversation_id: str, after: int) -> tuple[Message, ...]:
+        return self._bot.store.history(conversation_id, after)
 
     def check_room(self) -> None:
         """Raises Overloaded."""

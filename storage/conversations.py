@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Literal, cast
 from uuid import uuid4
 
@@ -11,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from domains.schema import Pack
 from storage.database import StorageError, connection, retry, transaction
+from storage.findings import note_thumbs_down
+from storage.handoff import HANDOFFS, is_free
 from storage.messages import UnknownConversation, append, read_messages
 from storage.outbox import Outbox, said
 from storage.records import Draft, Event, Message, Owner
@@ -77,6 +80,11 @@ class ConversationStore:
 
     def status(self, conversation_id: str) -> Status:
         return cast(Status, retry(lambda: self._read(conversation_id)).status)
+
+    def progress(self, conversation_id: str) -> tuple[Status, int]:
+        """The status, and how many messages there are."""
+        row = retry(lambda: self._read(conversation_id))
+        return cast(Status, row.status), row.last_seq
 
     def state(self, conversation_id: str) -> DialogueState:
         return retry(lambda: self._read(conversation_id)).state
@@ -157,18 +165,20 @@ class ConversationStore:
         def write() -> None:
             with transaction(self.engine, write=True) as session:
                 _find(session, conversation_id)
-                row = session.get(MessageRow, (conversation_id, seq))
+                row = session.get(MessageRow, (conversation_id, seq), with_for_update=True)
                 if row is None or row.author != "bot":
                     raise UnknownMessage(conversation_id, seq)
                 row.rating = rating
+                if rating == -1:
+                    note_thumbs_down(session, conversation_id, seq)
                 self.outbox.put(session, [event])
 
         retry(write)
         self.outbox.tell([event])
 
     def count_waiting(self) -> int:
-        """Conversations that were handed over to people."""
-        query = select(func.count()).where(ConversationRow.status == "handed_over")
+        """Conversations that wait for a colleague."""
+        query = select(func.count()).where(HANDOFFS.c.ended.is_(None), is_free(datetime.now(UTC)))
         with transaction(self.engine) as session:
             return session.scalar(query) or 0
 

@@ -13,7 +13,10 @@ from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, selec
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from storage.columns import UtcTime
 from storage.database import TryAgain, connection, transaction
+from storage.findings import FINDINGS, finding_row
+from storage.handoff import HANDOFFS, RATE, held_at, reason_of
 from storage.messages import (
     CONVERSATIONS,
     MESSAGES,
@@ -41,6 +44,7 @@ START = (
         EARLIER.c.number.label("earlier"),
         EARLIER.c.reply_seq.label("earlier_start"),
         EARLIER.c.last_seq.label("earlier_end"),
+        held_at(bindparam("id"), bindparam("now", type_=UtcTime())).label("held"),
     )
     .outerjoin_from(
         CONVERSATIONS,
@@ -71,7 +75,10 @@ FINISH = KEEP_ON.values(
 THIS_TURN = (TURNS.c.conversation_id == bindparam("conversation")) & (TURNS.c.number == bindparam("turn"))
 KEEP_TURN = update(TURNS).where(THIS_TURN).values(state=bindparam("state_after"))
 FINISH_TURN = KEEP_TURN.values(
-    latency_ms=bindparam("latency"), reply_seq=bindparam("first"), last_seq=bindparam("last")
+    latency_ms=bindparam("times"),
+    latency=bindparam("time"),
+    reply_seq=bindparam("first"),
+    last_seq=bindparam("last"),
 )
 ANSWER = (
     update(EXECUTIONS)
@@ -98,7 +105,9 @@ WITHOUT_ANSWER = (
     .order_by(EXECUTIONS.c.turn, EXECUTIONS.c.position)
 )
 """What was asked for and never answered since. Statements are made once: that costs more than their rows."""
-ADD_MESSAGES, ADD_TURN, ADD_DECISIONS, ADD_EXECUTIONS = map(insert, (MESSAGES, TURNS, DECISIONS, EXECUTIONS))
+ADD_MESSAGES, ADD_TURN, ADD_DECISIONS, ADD_EXECUTIONS, ADD_HANDOFF, ADD_FINDING = map(
+    insert, (MESSAGES, TURNS, DECISIONS, EXECUTIONS, HANDOFFS, FINDINGS)
+)
 
 
 class Overtaken(TryAgain):
@@ -113,6 +122,8 @@ class Turn:
     """Before the turn."""
     number: int
     """Counts the turns of the conversation from 1; of an answered turn, the number it was given."""
+    held: bool
+    """Whether a colleague has the conversation, so that the bot is silent."""
     answered: tuple[Message, ...] | None
     """The stored replies where this client_message_id was handled before; else None."""
     unfinished: TurnRecord | None
@@ -136,11 +147,15 @@ class Turn:
         self._done = False
         self.answered = None
         with transaction(engine) as session:
-            ids = {"id": conversation_id, "client_message_id": client_message_id}
-            start = session.connection().execute(START, ids).first()
+            known = {
+                "id": conversation_id,
+                "client_message_id": client_message_id,
+                "now": datetime.now(UTC),
+            }
+            start = session.connection().execute(START, known).first()
             if start is None:
                 raise UnknownConversation(conversation_id)
-            self._version, self.state = start.version, start.state
+            self._version, self.state, self.held = start.version, start.state, start.held
             unfinished = start.last is not None and start.last_end is None
             self.number = (start.last or 0) + (not unfinished)
             if start.earlier_end is not None:
@@ -197,14 +212,15 @@ class Turn:
             question = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
             if question or replies:
                 opened.execute(ADD_MESSAGES, [*question, *replies])
-            events += self._events([*question, *replies], record.state)
+            events += self._events([*question, *replies], record.state, record.rating)
             if asked:
                 row = self._turn(first - 1, record)
                 opened.execute(ADD_TURN, [row | {"reply_seq": first, "last_seq": last}])
             else:
-                ends = {"first": first, "last": last, "latency": record.latency_ms}
+                ends = {"first": first, "last": last, "times": record.latency_ms, "time": _sum(record)}
                 opened.execute(FINISH_TURN, self._this_turn(record) | ends)
             self._write_steps(opened, record, "unanswered")
+            self._write_consequences(opened, record)
         self._done = True
         return tuple(as_message(row) for row in replies)
 
@@ -229,10 +245,14 @@ class Turn:
         self._version += 1
         self._outbox.tell(events)
 
-    def _events(self, messages: list[dict[str, Any]], after: DialogueState) -> list[Event]:
+    def _events(
+        self, messages: list[dict[str, Any]], after: DialogueState, rating: int | None
+    ) -> list[Event]:
         events = [said(self._conversation_id, as_message(row)) for row in messages]
         if after.handed_over and not self.state.handed_over:
             events.append(Event("handoff", self._conversation_id))
+        if rating is not None:
+            events.append(Event("rated", self._conversation_id, {"stars": rating}))
         if after.closed and not self.state.closed:
             events.append(Event("closed", self._conversation_id))
         return events
@@ -252,7 +272,21 @@ class Turn:
             "understanding": record.understanding,
             "state": record.state,
             "latency_ms": record.latency_ms,
+            "latency": _sum(record),
+            "intent": next(iter(record.understanding.wishes), None),
+            "confidence": record.understanding.top.probability,
         }
+
+    def _write_consequences(self, opened: Connection, record: TurnRecord) -> None:
+        """What staff have to do with after this turn."""
+        turn = {"conversation_id": self._conversation_id, "turn": self.number}
+        if record.state.handed_over and not self.state.handed_over:
+            opened.execute(ADD_HANDOFF, [turn | {"reason": reason_of(record.state)}])
+        if record.rating is not None:
+            opened.execute(RATE, {"conversation": self._conversation_id, "stars": record.rating})
+        finding = finding_row(record)
+        if finding:
+            opened.execute(ADD_FINDING, [turn | finding])
 
     def _write_steps(self, opened: Connection, record: TurnRecord, without_answer: ExecutionStatus) -> None:
         """What is new since the last time, and the answer to the execution that was waited for."""
@@ -314,6 +348,10 @@ def _read(session: Session, conversation_id: str, number: int) -> TurnRecord:
         state=turn.state,
         latency_ms=turn.latency_ms,
     )
+
+
+def _sum(record: TurnRecord) -> float:
+    return sum(record.latency_ms.values())
 
 
 def _status(state: DialogueState) -> Status:

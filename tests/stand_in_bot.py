@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+from sqlalchemy import Engine
+
 from chatbot.bot import BadMessage, UnknownCustomer
 from chatbot.events import Events
 from storage.conversations import OtherCustomer, UnknownConversation, UnknownMessage
-from storage.database import StorageError
+from storage.database import StorageError, open_database
 from storage.outbox import said
 from storage.records import Author, Button, Event, Message, Owner
 
@@ -26,6 +28,7 @@ class StandInStore:
     owners: dict[str, Owner] = field(default_factory=dict)
     handed_over: set[str] = field(default_factory=set)
     customers: dict[str, str] = field(default_factory=dict)
+    engine: Engine = field(default_factory=lambda: open_database("sqlite://"))
 
     def history(self, conversation_id: str, after: int = 0, limit: int | None = None) -> tuple[Message, ...]:
         self.ping()
@@ -44,6 +47,9 @@ class StandInStore:
     def count_waiting(self) -> int:
         self.ping()
         return len(self.handed_over)
+
+    def progress(self, conversation_id: str) -> tuple[str, int]:
+        return self.status(conversation_id), len(self.history(conversation_id))
 
     def rate(self, conversation_id: str, seq: int, rating: int) -> None:
         history = self.history(conversation_id)

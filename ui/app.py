@@ -18,6 +18,7 @@ from chatbot.settings import Settings
 from ui.chat import build_page
 from ui.demo import add_demo, find_demo
 from ui.embed import add_widget
+from ui.staff import add_staff_pages
 from ui.theme import build_theme
 
 FOLDER = Path(__file__).parent
@@ -43,7 +44,7 @@ def create_app() -> FastAPI:
 
 
 def create_app_for(bot: Chatbot, config: ApiConfig | None = None) -> FastAPI:
-    """The API of `bot` under /v1, /healthz, /readyz and /docs, and its chat page on /."""
+    """The API of `bot` under /v1, /healthz, /readyz and /docs, its chat page on /, and /desk for staff."""
     config = config or ApiConfig()
     demo = find_demo(bot.pack) if config.demo else None
     if demo is not None:
@@ -68,6 +69,7 @@ def create_app_for(bot: Chatbot, config: ApiConfig | None = None) -> FastAPI:
     add_widget(app, config.portal)
     if demo is not None:
         add_demo(app, demo)
+    add_staff_pages(app, bot)
     gr.mount_gradio_app(
         app,
         build_page(bot, app.state.access),

@@ -16,6 +16,7 @@ from chatbot.rates import TooMany
 from chatbot.streams import split_words
 from storage.api_keys import digest
 from storage.conversations import UnknownConversation
+from storage.database import StorageError
 from storage.masking import mask
 from storage.records import Message
 
@@ -37,6 +38,8 @@ FEEDBACK = {1: "Like", -1: "Dislike", 0: None}
 RATINGS: dict[Any, Literal[-1, 0, 1]] = {True: 1, False: -1}
 """What gr.LikeData says of a thumb → rating. It says "" of one that was taken back."""
 VISITORS_AT_ONCE = 16
+POLL_SECONDS = 0.7
+"""How often the page looks for news while a colleague has the conversation, or is waited for."""
 LONGEST_INPUT = 2 * LONGEST_MESSAGE
 """More than the bot takes, so that it can say so; less than what the server reads of one request."""
 SESSION = "async () => [await (await import('/session.js')).session()]"
@@ -66,8 +69,9 @@ class ChatPage:
         self.blocks.queue(api_open=False, default_concurrency_limit=VISITORS_AT_ONCE)
         with self.blocks:
             self.session = gr.Textbox(visible="hidden", elem_id="session", label="Session")
-            self.again = gr.Button("Show what is new", visible="hidden", elem_id="again")
             self.nonce = gr.State(uuid4())
+            self.seen = gr.State(0)
+            self.timer = gr.Timer(POLL_SECONDS, active=False)
             with gr.Column(elem_id="card"):
                 with gr.Row(elem_id="header"):
                     gr.HTML(_header(domain.business, domain.assistant), elem_id="brand")
@@ -118,14 +122,15 @@ class ChatPage:
 
     def _connect(self) -> None:
         everything = [self.chat, self.suggestions, self.box, self.session, self.nonce]
+        everything += [self.seen, self.timer]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         self.blocks.load(self.load, self.session, everything, js=SESSION, **quiet)
         self.session.change(None, self.session, None, js=KEEP, **quiet)
-        self.again.click(self.show, self.session, [self.chat, self.suggestions], **quiet)
         self.renew.click(self.start, None, everything, **quiet)
         self.box.submit(self.send_typed, [self.box, self.session, self.nonce], everything, **quiet)
         self.suggestions.select(self.send_pressed, [self.session, self.nonce], everything, **quiet)
         self.person.click(self.send_wish_for_person, [self.session, self.nonce], everything, **quiet)
+        self.timer.tick(self.poll, [self.session, self.seen], everything, **quiet)
         self.chat.like(self.rate, self.session, None, **quiet)
 
     def load(self, session: str | None, request: gr.Request) -> Updates:
@@ -139,18 +144,24 @@ class ChatPage:
             logger.exception("the chat page could not be loaded")
             gr.Warning(UNREACHABLE, title="No connection")
             return dict(gr.skip())
-        return self._show(history) | {self.session: str(opened), self.nonce: uuid4()}
+        return self._show(opened, history) | {self.session: str(opened), self.nonce: uuid4()}
 
     def start(self, request: gr.Request) -> Updates:
         """Start a new conversation."""
         return self.load(None, request)
 
-    def show(self, session: str, request: gr.Request) -> Updates:
-        """Show what was said meanwhile, as by a person of the business."""
+    def poll(self, session: str, seen: int) -> Updates:
+        """What a colleague wrote meanwhile: nobody presses anything for that."""
+        opened = Session.read(session)
+        if opened is None:
+            return dict(gr.skip())
         try:
-            return self._show(self._open(session, request)[1])
-        except Exception:
-            logger.exception("new messages could not be shown")
+            self.access.check(opened)
+            if self.bot.store.progress(opened.conversation_id) == ("handed_over", seen):
+                return dict(gr.skip())
+            return self._show(opened, self.bot.store.history(opened.conversation_id))
+        except StorageError as error:
+            logger.warning("the chat page could not look for news: %s", error)
             return dict(gr.skip())
 
     def send_typed(
@@ -175,8 +186,11 @@ class ChatPage:
         """Store a thumb. Row i of the chat is message i of the history, as groups are off."""
         try:
             opened, history = self._open(session, request)
-            seq = history[cast(int, thumb.index)].seq
-            self.bot.store.rate(opened.conversation_id, seq, RATINGS.get(thumb.liked, 0))
+            message = history[cast(int, thumb.index)]
+            if message.author == "agent":
+                gr.Info("You can rate our colleague when the conversation is over.", title="Not yet")
+                return
+            self.bot.store.rate(opened.conversation_id, message.seq, RATINGS.get(thumb.liked, 0))
         except Exception:
             logger.exception("a rating could not be stored")
             gr.Warning("Your rating could not be saved.", title="Not saved")
@@ -192,7 +206,7 @@ class ChatPage:
         unsent: Updates = {self.box: text if typed else gr.skip()}
         try:
             opened, history = self._open(session, request)
-            unsent |= self._show(history)
+            unsent |= self._show(opened, history)
             text = text if typed else _text_behind(text, history)
             rows = [*_rows(history), {"role": "user", "content": escape(mask(text), quote=False)}]
             yield {
@@ -202,11 +216,12 @@ class ChatPage:
                 self.session: str(opened),
             }
             replies = self.bot.reply(opened.conversation_id, text, str(uuid5(nonce, text)))
-            for frame in range(1, FRAMES):
-                shown = _rows(_reveal(replies, frame / FRAMES))
-                yield {self.chat: gr.update(value=[*rows, *shown], elem_classes=[])}
+            for frame in range(1, FRAMES if replies else 1):
+                revealed = _rows(_reveal(replies, frame / FRAMES))
+                yield {self.chat: gr.update(value=[*rows, *revealed], elem_classes=[])}
                 time.sleep(ANIMATION_SECONDS / FRAMES)
-            yield self._show(self.bot.store.history(opened.conversation_id)) | {self.nonce: uuid4()}
+            shown = self._show(opened, self.bot.store.history(opened.conversation_id))
+            yield shown | {self.nonce: uuid4()}
         except (BadMessage, TooMany) as error:
             gr.Warning(escape(str(error)), title="Not sent")
             yield unsent
@@ -228,7 +243,7 @@ class ChatPage:
         opened = self.access.start(Caller(address), request.query_params.get("site"))
         return opened, self.bot.store.history(opened.conversation_id)
 
-    def _show(self, history: Sequence[Message]) -> Updates:
+    def _show(self, opened: Session, history: Sequence[Message]) -> Updates:
         labels = [button.label for button in history[-1].buttons]
         if not labels and all(message.author != "customer" for message in history):
             labels = list(STARTERS)
@@ -238,6 +253,8 @@ class ChatPage:
             self.suggestions: gr.update(
                 samples=[[label] for label in labels], sample_labels=labels, visible=bool(labels)
             ),
+            self.seen: len(history),
+            self.timer: gr.Timer(active=self.bot.store.status(opened.conversation_id) == "handed_over"),
         }
 
 
@@ -246,10 +263,15 @@ def _rows(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [
         {
             "role": "user" if message.author == "customer" else "assistant",
-            "content": escape(message.shown, quote=False),
+            "content": _signature(message) + escape(message.shown, quote=False),
         }
         for message in messages
     ]
+
+
+def _signature(message: Message) -> str:
+    """The name of the colleague who wrote it."""
+    return f"<b>{escape(message.signed)}</b>\n" if message.signed else ""
 
 
 def _reveal(messages: Sequence[Message], share: float) -> list[Message]:

@@ -167,7 +167,6 @@ let status = null;
 function happen(name, data) {
 	if (name === "message") {
 		post({ type: "message", message: data });
-		if (data.author === "agent") document.querySelector("#again")?.click();
 	} else if (name === "status") {
 		if (data.status === "handed_over" && status !== null && status !== data.status) post({ type: "handoff" });
 		status = data.status;

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -15,7 +15,6 @@ JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 def upgrade() -> None:
     op.add_column("conversations", sa.Column("site", sa.Text()))
     op.add_column("conversations", sa.Column("api_key", sa.Text()))
-    op.create_index(op.f("ix_conversations_status"), "conversations", ["status"])
     op.create_table(
         "api_keys",
         sa.Column("id", sa.Text(), nullable=False),
@@ -53,6 +52,5 @@ def downgrade() -> None:
     op.drop_table("outbox")
     op.drop_table("threads")
     op.drop_table("api_keys")
-    op.drop_index(op.f("ix_conversations_status"), "conversations")
     op.drop_column("conversations", "api_key")
     op.drop_column("conversations", "site")
