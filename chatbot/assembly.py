@@ -8,7 +8,8 @@ from sqlalchemy.engine import make_url
 from chatbot.bot import Chatbot
 from chatbot.reply import TemplateReply
 from chatbot.settings import Settings
-from dialog_policy.policy import load_policy
+from dialog_policy.exploration import Exploration
+from dialog_policy.registry import PolicyRegistry, install_shipped
 from domains.loader import load_pack
 from nlu.parser import load_parser
 from storage.conversations import ConversationStore
@@ -24,14 +25,15 @@ def build_chatbot(settings: Settings) -> Chatbot:
     """Load pack, models and database. Raises PackError, ModelError, PolicyError, StorageError."""
     pack = load_pack(settings.domain)
     parser = load_parser(settings.models / "nlu", pack)
-    policy = load_policy(settings.models / "policy", pack)
     engine = open_database(settings.database)
     upgrade(engine)
     unlock(engine, settings.keys, required=settings.encryption == "required")
     if not settings.keys:
         logger.warning("Customers' texts and values are stored in clear; to encrypt them set %s", VARIABLE)
+    install_shipped(engine, settings.models / "policy", pack)
+    policies = PolicyRegistry(engine, pack, Exploration(settings.explore))
     backend = pack.backend(business_database(settings.database, pack.name))
-    return Chatbot(pack, parser, policy, backend, TemplateReply(pack), ConversationStore(engine))
+    return Chatbot(pack, parser, policies, backend, TemplateReply(pack), ConversationStore(engine))
 
 
 def business_database(url: str, pack: str) -> str:

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     """Folder of the trained models."""
     reply: Literal["template"] = "template"
     """How replies are worded."""
+    explore: float = Field(default=0.0, ge=0, le=1)
+    """Share of the conversations in which the policy at times tries another allowed action near its best."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe messages that are logged."""
     body_limit: int = Field(default=64 * 1024, ge=1024)

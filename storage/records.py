@@ -13,6 +13,8 @@ Author = Literal["customer", "bot", "agent"]
 ExecutionStatus = Literal["intended", "answered", "unanswered"]
 """Written down and perhaps asked for; done or refused; asked for without an answer: it may have been done."""
 
+PolicyStatus = Literal["candidate", "shadow", "canary", "live", "retired"]
+
 
 @dataclass(frozen=True)
 class Button:
@@ -51,6 +53,11 @@ class Decision:
     probability: float
     """With which the policy in service chose this action; exact, never made up."""
     policy_version: str
+    explored: bool = False
+    """Whether the policy was exploring; where not, the probability says nothing about other actions."""
+    shadow_version: str | None = None
+    shadow_action: str | None = None
+    """What the policy in the shadow would have done."""
 
 
 @dataclass(frozen=True)

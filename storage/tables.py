@@ -3,6 +3,7 @@
 A change here needs a migration: see storage/migration.py.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -29,7 +31,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from nlu.understanding import Understanding
 from storage.database import StorageError
 from storage.encryption import is_sealed, keyring, load_text, open_sealed, store_text
-from storage.records import Author, Button, ExecutionStatus
+from storage.records import Author, Button, ExecutionStatus, PolicyStatus
 from storage.state import DialogueState
 
 Status = Literal["open", "handed_over", "closed"]
@@ -65,6 +67,19 @@ class SealedText(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else load_text(value, dialect)
+
+
+class Base64(TypeDecorator[bytes]):
+    """Bytes as text, which a backup's lines of JSON can hold."""
+
+    impl = Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> str | None:
+        return None if value is None else b64encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else b64decode(value)
 
 
 class Record(TypeDecorator[Any]):
@@ -218,6 +233,11 @@ class DecisionRow(Base):
     action: Mapped[str]
     probability: Mapped[float]
     policy_version: Mapped[str]
+    explored: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the policy was exploring, so that another action might have been drawn."""
+    shadow_version: Mapped[str | None]
+    """The policy in the shadow, which only says what it would do."""
+    shadow_action: Mapped[str | None]
 
 
 class ExecutionRow(Base):
@@ -244,6 +264,45 @@ class ExecutionRow(Base):
     outcome: Mapped[str | None]
     facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
     created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class PolicyRow(Base):
+    """One version of the dialogue policy, with its weights: every server on this database can load it."""
+
+    __tablename__ = "policies"
+    __table_args__ = (
+        _one_of("status", PolicyStatus),
+        CheckConstraint("share >= 0 AND share <= 1", name="share"),
+        *(
+            _unique_where(f"uq_policies_{status}", "pack", f"status = '{status}'")
+            for status in ("live", "canary", "shadow")
+        ),
+    )
+
+    version: Mapped[str] = mapped_column(primary_key=True)
+    pack: Mapped[str]
+    parent: Mapped[str | None]
+    """From which it was trained on; that one may be of another database."""
+    status: Mapped[str]
+    withdrawn: Mapped[bool] = mapped_column(default=False)
+    """Rolled back: not even the conversations that began with it keep it."""
+    share: Mapped[float] = mapped_column(default=0.0)
+    """Of the new conversations, for a canary."""
+    feature_version: Mapped[int]
+    configuration: Mapped[Mapping[str, Any]] = mapped_column(Record(Mapping[str, Any]))
+    """Of the network, and how it was trained."""
+    figures: Mapped[Mapping[str, Any]] = mapped_column(Record(Mapping[str, Any]))
+    """What the judge said."""
+    data_since: Mapped[datetime | None]
+    data_until: Mapped[datetime | None]
+    conversations: Mapped[int] = mapped_column(default=0)
+    """How many of that time it learnt from."""
+    weights: Mapped[bytes] = mapped_column(Base64())
+    digest: Mapped[str]
+    """SHA-256 of the weights."""
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+    served_at: Mapped[datetime | None]
+    """When it was last made live, canary or shadow."""
 
 
 class AuditRow(Base):
