@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from chatbot import database_commands, privacy_commands, serve_commands, staff_commands
+from chatbot import database_commands, privacy_commands, review_commands, serve_commands, staff_commands
 from domains.document import PackError
 from nlu.text_files import DataError
 from storage.database import StorageError
@@ -50,7 +50,10 @@ app.add_typer(typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Measure a 
 app.add_typer(database_commands.app, name="database")
 app.add_typer(privacy_commands.customers, name="customers")
 app.add_typer(privacy_commands.keys, name="keys")
+privacy_commands.export.command("corrections")(review_commands.export_corrections)
+privacy_commands.export.command("label-studio")(review_commands.export_label_studio)
 app.add_typer(privacy_commands.export, name="export")
+app.add_typer(review_commands.imports, name="import")
 app.command("audit")(privacy_commands.show_audit)
 app.add_typer(staff_commands.app, name="staff")
 

@@ -77,6 +77,8 @@ class Record(TypeDecorator[Any]):
         return self.adapter.dump_python(value, mode="json")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        if value is None:  # of an outer join that found no row
+            return None
         try:
             if self.sealed and is_sealed(value):
                 return self.adapter.validate_json(open_sealed(value, dialect))

@@ -5,14 +5,23 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from functools import cache
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from chatbot.bot import BadMessage
+from domains.loader import load_pack
+from domains.schema import Pack
 from storage.conversations import UnknownConversation, UnknownMessage
 from storage.database import StorageError, open_database
 from storage.records import Author, Button, Message
+
+
+@cache
+def banking() -> Pack:
+    return load_pack(Path(__file__).parents[1] / "domains" / "banking")
+
 
 CONFIRM = "Shall I send $50 to account 4421?"
 
@@ -61,9 +70,7 @@ class StandInBot:
     """Answers "transfer" with buttons, "explode" with a failure, and repeats anything else."""
 
     def __init__(self) -> None:
-        self.pack = SimpleNamespace(
-            name="banking", domain=SimpleNamespace(business="Harbor Trust Bank", assistant="Marlow")
-        )
+        self.pack = banking()
         self.store = StandInStore()
         self.thinking = 0.0
         """Seconds that a reply takes."""

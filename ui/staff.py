@@ -11,14 +11,16 @@ from chatbot.bot import Chatbot
 from chatbot.desk import AgentDesk
 from storage.desk import Desk
 from ui.desk import DeskPage
+from ui.downloads import add_downloads
 from ui.guard import EVERYBODY, StaffGuard, staff_of
+from ui.review import ReviewPage
 from ui.sign_in import add_sign_in
 from ui.staff_page import ENDED
 from ui.theme import build_theme
 
 FOLDER = Path(__file__).parent
-PAGES = (("/desk", "Desk"),)
-ROLES = {"/desk": EVERYBODY}
+PAGES = (("/desk", "Desk"), ("/review", "Review"))
+ROLES = {"/desk": EVERYBODY, "/review": EVERYBODY}
 
 
 def add_staff_pages(app: FastAPI, bot: Chatbot) -> None:
@@ -27,6 +29,8 @@ def add_staff_pages(app: FastAPI, bot: Chatbot) -> None:
     add_sign_in(app, engine, bot.pack.domain.business, tuple(ROLES))
     desk = AgentDesk(bot, Desk(engine))
     _mount(app, DeskPage(desk, PAGES).blocks, "/desk")
+    add_downloads(app, bot)
+    _mount(app, ReviewPage(bot, PAGES).blocks, "/review")
     app.add_middleware(StaffGuard, engine=engine, roles=ROLES)
 
 
