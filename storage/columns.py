@@ -1,5 +1,6 @@
 """Column types, and what the tables have in common."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -96,8 +97,12 @@ def now() -> datetime:
 
 
 def unique_where(name: str, column: str, condition: str) -> Index:
+    return index_where(name, (column,), condition, unique=True)
+
+
+def index_where(name: str, columns: Sequence[str], condition: str, unique: bool = False) -> Index:
     where = text(condition)
-    return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def one_of(column: str, literal: Any) -> CheckConstraint:

@@ -1,15 +1,18 @@
-"""Files that the review gives away. They lie below its path, so that the guard stands before them too."""
+"""Files that the pages for staff give away. They lie below the pages: the guard stands before them too."""
 
 import json
+from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 from sqlalchemy import Engine
 
 from chatbot import label_studio
 from chatbot.bot import Chatbot
 from storage import review
+from storage.insights import look
 from ui.guard import staff_of
+from ui.insights_view import as_csv, period
 
 MOST_TASKS = 1000
 
@@ -35,6 +38,12 @@ def add_downloads(app: FastAPI, bot: Chatbot) -> None:
         tasks = label_studio.write_tasks(review.find(engine, pack.name, limit=MOST_TASKS), pack)
         text = json.dumps(tasks, ensure_ascii=False)
         return give(request, "label_studio.export", "label-studio.json", len(tasks), text, "application/json")
+
+    @app.get("/insights/insights.csv", include_in_schema=False)
+    def give_insights(days: Annotated[int, Query(ge=1, le=3660)] = 30) -> Response:
+        found = look(engine, pack.name, *period(days))
+        headers = {"content-disposition": f'attachment; filename="insights-{days}-days.csv"'}
+        return Response(as_csv(found), media_type="text/csv", headers=headers)
 
     @app.get("/review/label-studio.xml", include_in_schema=False)
     def give_interface() -> Response:

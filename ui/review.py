@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 class ReviewPage:
     """The components of the page, and what happens when somebody touches them."""
 
-    def __init__(self, bot: Chatbot, pages: tuple[tuple[str, str], ...]) -> None:
-        self.bot, self.pack, self.pages = bot, bot.pack, pages
+    def __init__(self, bot: Chatbot) -> None:
+        self.bot, self.pack = bot, bot.pack
         domain = self.pack.domain
         self.blocks = gr.Blocks(
             title=f"Review – {domain.business}", analytics_enabled=False, fill_height=True
@@ -114,7 +114,7 @@ class ReviewPage:
 
     def load(self, request: gr.Request) -> Updates:
         staff = who(request)
-        header = show_header(self.pack.domain.business, "/review", self.pages, staff, request)
+        header = show_header(self.pack.domain.business, "/review", staff, request)
         return {self.header: header} | self._list(staff, "", "", [], None)
 
     def search_anew(self, reason: str, status: str, request: gr.Request) -> Updates:
