@@ -33,10 +33,21 @@ watch("value", () => {
 """
 """For a list of cards, which may be made anew under somebody's keyboard."""
 SHOW_LAST = """
-const scroll = () => element.closest("#talk").scrollTo(0, 1e9);
-scroll();
-watch("value", scroll);
+const box = element.closest("#talk");
+let reads = false;
+let shown = null;
+const follow = () => { if (!reads) box.scrollTo(0, 1e9); };
+box.addEventListener("scroll", () => { reads = box.scrollTop + box.clientHeight < box.scrollHeight - 60; });
+new ResizeObserver(follow).observe(box);
+watch("value", () => {
+  const now = element.querySelector("[data-case]")?.dataset.case;
+  if (now !== shown) reads = false;
+  shown = now;
+  follow();
+});
+follow();
 """
+"""The end of a conversation stays in view, but for somebody who reads further up."""
 
 
 def who(request: gr.Request) -> Staff:
