@@ -36,7 +36,7 @@ from storage.tables import (
 
 TURNS = 5
 DAYS = 90
-BATCH = 2000
+DIFFERENT = 1000
 REPEATS = 7
 INTENTS = [f"intent_{number}" for number in range(60)]
 END = datetime(2026, 6, 1, tzinfo=UTC)
@@ -47,15 +47,31 @@ Batch = dict[type[Any], list[dict[str, Any]]]
 
 
 def fill(engine: Engine, conversations: int, seed: int) -> None:
+    """A thousand different ones, and then copies of all their rows."""
     chance = random.Random(seed)
-    for start in range(0, conversations, BATCH):
-        batch: Batch = {row: [] for row in ROWS}
-        for _ in range(start, min(start + BATCH, conversations)):
-            _add_conversation(batch, chance)
+    batch: Batch = {row: [] for row in ROWS}
+    for _ in range(min(conversations, DIFFERENT)):
+        _add_conversation(batch, chance)
+    with connection(engine, write=True) as opened:
+        for row, values in batch.items():
+            if values:
+                opened.execute(insert(cast(Table, row.__table__)), values)
+    for copy in range(1, conversations // DIFFERENT):
         with connection(engine, write=True) as opened:
-            for row, values in batch.items():
-                if values:
-                    opened.execute(insert(cast(Table, row.__table__)), values)
+            for row in ROWS:
+                opened.execute(text(_copying(cast(Table, row.__table__))), {"copy": f"-{copy}"})
+
+
+def _copying(table: Table) -> str:
+    """The statement that copies the rows of the first conversations under other names."""
+    name = "id" if table.name == "conversations" else "conversation_id"
+    new = {name, "idempotency_key"}
+    columns = [column.name for column in table.columns]
+    values = [f"{column} || :copy" if column in new else column for column in columns]
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) "
+        f"SELECT {', '.join(values)} FROM {table.name} WHERE length({name}) = 32"
+    )
 
 
 def _add_conversation(batch: Batch, chance: random.Random) -> None:
