@@ -45,7 +45,7 @@ def write_conversations(engine: Engine, pack: str, held: Sequence[HeldConversati
 
 def _add(rows: dict[str, list[dict[str, Any]]], held: HeldConversation, pack: str) -> None:
     name = held.id or uuid4().hex
-    messages = [bot_message(name, 1, held.opening)]
+    messages: list[dict[str, Any]] = [bot_message(name, 1, held.opening)]
     for number, record in enumerate(held.turns, 1):
         asked = len(messages) + 1
         messages.append(customer_message(name, asked, record.text))
