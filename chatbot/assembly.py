@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from chatbot.bot import Chatbot
+from chatbot.portal import Portal
 from chatbot.reply import TemplateReply
 from chatbot.settings import Settings
 from dialog_policy.exploration import Exploration
@@ -16,12 +17,13 @@ from storage.conversations import ConversationStore
 from storage.database import open_database
 from storage.encryption import VARIABLE
 from storage.migration import upgrade
+from storage.outbox import Outbox
 from storage.vault import unlock
 
 logger = logging.getLogger(__name__)
 
 
-def build_chatbot(settings: Settings) -> Chatbot:
+def build_chatbot(settings: Settings, portal: Portal | None = None) -> Chatbot:
     """Load pack, models and database. Raises PackError, ModelError, PolicyError, StorageError."""
     pack = load_pack(settings.domain)
     parser = load_parser(settings.models / "nlu", pack)
@@ -33,7 +35,8 @@ def build_chatbot(settings: Settings) -> Chatbot:
     install_shipped(engine, settings.models / "policy", pack)
     policies = PolicyRegistry(engine, pack, Exploration(settings.explore))
     backend = pack.backend(business_database(settings.database, pack.name))
-    return Chatbot(pack, parser, policies, backend, TemplateReply(pack), ConversationStore(engine))
+    store = ConversationStore(engine, Outbox(tuple(portal.webhooks) if portal else ()))
+    return Chatbot(pack, parser, policies, backend, TemplateReply(pack), store)
 
 
 def business_database(url: str, pack: str) -> str:

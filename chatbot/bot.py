@@ -5,9 +5,13 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from uuid import uuid4
 
+from chatbot.events import Events
 from chatbot.gate import Gate
+from chatbot.logs import within
+from chatbot.metrics import count_turn
 from chatbot.plan import Plan
 from chatbot.reply import TemplateReply
 from dialog_policy.policy import Policies
@@ -15,14 +19,16 @@ from dialog_policy.rules import concrete
 from domains.backend import CUSTOMER_ID, Backend, BackendError
 from domains.schema import Pack
 from nlu.parser import Parser
+from nlu.understanding import Understanding
 from storage.actions import Action
 from storage.conversations import ConversationStore, Turn
 from storage.database import StorageError, retry
 from storage.hearing import hear
-from storage.records import Draft, Message
-from storage.state import proof_slots
+from storage.records import Draft, Message, Owner
+from storage.state import DialogueState, proof_slots
 
 LONGEST_MESSAGE = 4000
+RATINGS = ("1", "2", "3", "4", "5")
 LAST_TURNS_SECONDS = 30
 """How long a server that stops waits for the turns that have begun."""
 
@@ -31,6 +37,10 @@ logger = logging.getLogger(__name__)
 
 class BadMessage(ValueError):
     """A message that is not taken; the reason is fit for the customer."""
+
+
+class UnknownCustomer(ValueError):
+    """A customer of the portal whom the business system does not know."""
 
 
 class Chatbot:
@@ -46,10 +56,12 @@ class Chatbot:
         self.pack, self.parser, self.policies = pack, parser, policies
         self.backend, self.writer, self.store = backend, writer, store
         self.gate = Gate()
+        self.events = Events()
+        store.outbox.listener = self.events.publish
 
-    def start(self, visitor: str | None = None) -> str:
+    def start(self, owner: Owner | None = None) -> str:
         """Open a conversation with a greeting; returns its id."""
-        return self.store.create(self.pack.name, visitor, self.writer.opening())
+        return self.store.create(self.pack.name, owner, self.writer.opening())
 
     def reply(
         self, conversation_id: str, text: str, client_message_id: str | None = None
@@ -62,14 +74,26 @@ class Chatbot:
         """
         text = clean(text)
         message_id = client_message_id or uuid4().hex  # by which a message begun anew knows what it did
-        with self.gate.passing(), self.store.alone(conversation_id):
+        with within(conversation_id), self.gate.passing(), self.store.alone(conversation_id):
             return retry(lambda: self._reply(conversation_id, text, message_id))
 
     def recover(self, conversation_id: str) -> None:
         """Finish the turn that a crash interrupted, if there is one. Raises BackendError, StorageError."""
-        with self.gate.passing(), self.store.turn(conversation_id, None) as turn:
+        with within(conversation_id), self.gate.passing(), self.store.turn(conversation_id, None) as turn:
             if turn.unfinished is not None:
                 self._complete(turn, Plan.of(turn.unfinished))
+
+    def recognise(self, conversation_id: str, portal_id: str) -> None:
+        """Let the customer be known whom the portal has signed in under `portal_id`.
+
+        Raises UnknownCustomer, OtherCustomer, UnknownConversation, StorageError, BackendError.
+        """
+        customer_id = None
+        if self.pack.domain.authentication.portal:
+            customer_id = self.backend.find_customer(portal_id)
+        if customer_id is None:
+            raise UnknownCustomer("The business does not know this customer of the site.")
+        self.store.identify(conversation_id, customer_id, self.pack)
 
     def close(self) -> None:
         """Take no more messages, and wait for those that are being answered."""
@@ -88,13 +112,23 @@ class Chatbot:
         watch = Stopwatch()
         with watch.stage("understand"):
             heard = self.parser.parse(text, turn.state.recent, turn.state.asked)
-        plan = Plan(text, heard, hear(turn.state, heard, self.pack))
+        plan = self._listen(turn.state, text, heard)
         with watch.stage("decide"):
-            if not plan.state.handed_over:
+            if not plan.state.handed_over and plan.rating is None:
                 self._decide(turn, plan)
         with watch.stage("word"):
-            draft = self._word(plan, turn.number)
-        return turn.finish(plan.record(watch.milliseconds, draft))
+            drafts = () if turn.held else (self._word(plan, turn.number),)
+        replies = turn.finish(plan.record(watch.milliseconds, *drafts))
+        count_turn(plan, watch.milliseconds)
+        return replies
+
+    def _listen(self, state: DialogueState, text: str, heard: Understanding) -> Plan:
+        """What the message changes. Nothing where it is for a colleague: a yes to them is none to the bot."""
+        if state.handed_over:
+            return Plan(text, heard, state)
+        if state.rating_asked and text in RATINGS:
+            return Plan(text, heard, replace(state, rating_asked=False), rating=int(text))
+        return Plan(text, heard, hear(state, heard, self.pack))
 
     def _complete(self, turn: Turn, plan: Plan) -> None:
         """Take up an interrupted turn where it was going to ask the business system.
@@ -112,6 +146,7 @@ class Chatbot:
             plan.give_up()
             draft = self.writer.fixed("backend_unavailable", turn.number)
         turn.finish(plan.record({}, draft))
+        count_turn(plan, {})
 
     def _decide(self, turn: Turn, plan: Plan) -> None:
         """Let the policy act until it waits for the customer, or for a business system out of reach."""
@@ -151,6 +186,8 @@ class Chatbot:
         return {*self.pack.tasks[task].slots, *self.pack.tasks[task].optional}
 
     def _word(self, plan: Plan, variant: int) -> Draft:
+        if plan.rating is not None:
+            return self.writer.fixed("rated", variant)
         if not plan.actions:
             return self.writer.fixed("with_colleague", variant)
         return self.writer.write(plan.actions, plan.state, variant)

@@ -7,7 +7,14 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from chatbot import database_commands, learning_commands, privacy_commands, serve_commands
+from chatbot import (
+    api_key_commands,
+    database_commands,
+    learning_commands,
+    privacy_commands,
+    serve_commands,
+    staff_commands,
+)
 from domains.document import PackError
 from nlu.text_files import DataError
 from storage.database import StorageError
@@ -59,10 +66,12 @@ app.command("retrain")(learning_commands.retrain)
 versions = typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Versions of the policy: which one serves.")
 app.add_typer(versions, name="policies")
 app.add_typer(database_commands.app, name="database")
+app.add_typer(api_key_commands.app, name="api-keys")
 app.add_typer(privacy_commands.customers, name="customers")
 app.add_typer(privacy_commands.keys, name="keys")
 app.add_typer(privacy_commands.export, name="export")
 app.command("audit")(privacy_commands.show_audit)
+app.add_typer(staff_commands.app, name="staff")
 
 KNOWN_ERRORS = (PackError, DataError, StorageError)
 

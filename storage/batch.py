@@ -65,6 +65,9 @@ def _add(rows: dict[str, list[dict[str, Any]]], held: HeldConversation, pack: st
                 "understanding": record.understanding,
                 "state": record.state,
                 "latency_ms": record.latency_ms,
+                "latency": sum(record.latency_ms.values()),
+                "intent": next(iter(record.understanding.wishes), None),
+                "confidence": record.understanding.top.probability,
             }
         )
     step = (held.ended - held.began) / max(len(messages) - 1, 1)

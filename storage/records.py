@@ -2,16 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
 
 from nlu.understanding import Understanding
 from storage.masking import mask
 from storage.state import DialogueState
 
 Author = Literal["customer", "bot", "agent"]
+EventKind = Literal[
+    "started", "message", "handoff", "claimed", "returned", "resolved", "closed", "rated", "identified"
+]
 ExecutionStatus = Literal["intended", "answered", "unanswered"]
 """Written down and perhaps asked for; done or refused; asked for without an answer: it may have been done."""
+Role = Literal["agent", "supervisor", "administrator"]
+HandoffReason = Literal["asked", "identity", "upset", "not_understood", "judged"]
+"""The customer asked for a person, could not prove who they are, was angry, was not understood; or the policy
+judged so."""
+Ended = Literal["returned", "resolved"]
+Review = Literal["corrected", "approved", "dismissed"]
 
 PolicyStatus = Literal["candidate", "shadow", "canary", "live", "retired"]
 
@@ -35,11 +45,23 @@ class Message:
     created_at: datetime
     rating: int = 0
     """Thumbs: 1 up, -1 down, 0 none."""
+    signed: str | None = None
+    """The name of the colleague who wrote it."""
 
     @property
     def shown(self) -> str:
         """The text for a page, where the numbers that a customer typed are masked."""
         return mask(self.text) if self.author == "customer" else self.text
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who may go on with a conversation, and where it began."""
+
+    visitor: str | None = None
+    """Digest of the visitor's token."""
+    site: str | None = None
+    api_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,3 +117,26 @@ class TurnRecord:
     """After the turn, or so far."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Stage → milliseconds."""
+    rating: int | None = None
+    """Given in this turn to the colleague who resolved the conversation, from 1 to 5."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A slot's place in a corrected text."""
+
+    start: int
+    end: int
+    slot: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a conversation and is committed."""
+
+    kind: EventKind
+    conversation_id: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON values, such as the seq, author and text of a message; a customer's text is masked."""
+    id: str = field(default_factory=lambda: uuid4().hex)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -13,7 +13,10 @@ from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, selec
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from storage.columns import UtcTime
 from storage.database import TryAgain, connection, transaction
+from storage.findings import FINDINGS, finding_row
+from storage.handoff import HANDOFFS, RATE, held_at, reason_of
 from storage.messages import (
     CONVERSATIONS,
     MESSAGES,
@@ -24,7 +27,8 @@ from storage.messages import (
     customer_message,
     read_messages,
 )
-from storage.records import Decision, Execution, ExecutionStatus, Message, TurnRecord
+from storage.outbox import Outbox, said
+from storage.records import Decision, Event, Execution, ExecutionStatus, Message, TurnRecord
 from storage.state import DialogueState
 from storage.tables import DecisionRow, ExecutionRow, Status, TurnRow
 
@@ -41,6 +45,7 @@ START = (
         EARLIER.c.number.label("earlier"),
         EARLIER.c.reply_seq.label("earlier_start"),
         EARLIER.c.last_seq.label("earlier_end"),
+        held_at(bindparam("id"), bindparam("now", type_=UtcTime())).label("held"),
     )
     .outerjoin_from(
         CONVERSATIONS,
@@ -71,7 +76,10 @@ FINISH = KEEP_ON.values(
 THIS_TURN = (TURNS.c.conversation_id == bindparam("conversation")) & (TURNS.c.number == bindparam("turn"))
 KEEP_TURN = update(TURNS).where(THIS_TURN).values(state=bindparam("state_after"))
 FINISH_TURN = KEEP_TURN.values(
-    latency_ms=bindparam("latency"), reply_seq=bindparam("first"), last_seq=bindparam("last")
+    latency_ms=bindparam("times"),
+    latency=bindparam("time"),
+    reply_seq=bindparam("first"),
+    last_seq=bindparam("last"),
 )
 ANSWER = (
     update(EXECUTIONS)
@@ -98,7 +106,9 @@ WITHOUT_ANSWER = (
     .order_by(EXECUTIONS.c.turn, EXECUTIONS.c.position)
 )
 """What was asked for and never answered since. Statements are made once: that costs more than their rows."""
-ADD_MESSAGES, ADD_TURN, ADD_DECISIONS, ADD_EXECUTIONS = map(insert, (MESSAGES, TURNS, DECISIONS, EXECUTIONS))
+ADD_MESSAGES, ADD_TURN, ADD_DECISIONS, ADD_EXECUTIONS, ADD_HANDOFF, ADD_FINDING = map(
+    insert, (MESSAGES, TURNS, DECISIONS, EXECUTIONS, HANDOFFS, FINDINGS)
+)
 
 
 class Overtaken(TryAgain):
@@ -115,6 +125,8 @@ class Turn:
     """Which policy has decided so far; None at the first turn."""
     number: int
     """Counts the turns of the conversation from 1; of an answered turn, the number it was given."""
+    held: bool
+    """Whether a colleague has the conversation, so that the bot is silent."""
     answered: tuple[Message, ...] | None
     """The stored replies where this client_message_id was handled before; else None."""
     unfinished: TurnRecord | None
@@ -123,19 +135,30 @@ class Turn:
     Its last execution has no outcome: whether it was carried out is known to the business system alone.
     """
 
-    def __init__(self, engine: Engine, conversation_id: str, client_message_id: str | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        conversation_id: str,
+        client_message_id: str | None,
+        outbox: Outbox | None = None,
+    ) -> None:
         self._engine = engine
+        self._outbox = outbox or Outbox()
         self._conversation_id = conversation_id
         self._client_message_id = client_message_id
         self._kept: TurnRecord | None = None
         self._done = False
         self.answered = None
         with transaction(engine) as session:
-            ids = {"id": conversation_id, "client_message_id": client_message_id}
-            start = session.connection().execute(START, ids).first()
+            known = {
+                "id": conversation_id,
+                "client_message_id": client_message_id,
+                "now": datetime.now(UTC),
+            }
+            start = session.connection().execute(START, known).first()
             if start is None:
                 raise UnknownConversation(conversation_id)
-            self._version, self.state = start.version, start.state
+            self._version, self.state, self.held = start.version, start.state, start.held
             self.policy_version = start.policy_version
             unfinished = start.last is not None and start.last_end is None
             self.number = (start.last or 0) + (not unfinished)
@@ -168,10 +191,11 @@ class Turn:
     def keep(self, record: TurnRecord) -> None:
         """Make what is known so far outlive a crash; the record's last execution is asked for next."""
         first = self._kept is None
-        with self._writing(KEEP_ON, more=int(first)) as (opened, seq):
+        with self._writing(KEEP_ON, more=int(first)) as (opened, seq, events):
             if first:
-                said = customer_message(self._conversation_id, seq, record.text)
-                opened.execute(ADD_MESSAGES, [said])
+                message = customer_message(self._conversation_id, seq, record.text)
+                opened.execute(ADD_MESSAGES, [message])
+                events.append(said(self._conversation_id, as_message(message)))
                 opened.execute(ADD_TURN, [self._turn(seq, record)])
             else:
                 opened.execute(KEEP_TURN, self._this_turn(record))
@@ -187,33 +211,36 @@ class Turn:
             "customer": record.state.customer_id,
             "policy": record.decisions[-1].policy_version if record.decisions else None,
         }
-        with self._writing(FINISH, more=asked + count, **about) as (opened, last):
+        with self._writing(FINISH, more=asked + count, **about) as (opened, last, events):
             first = last - count + 1
             replies = [
                 bot_message(self._conversation_id, seq, draft)
                 for seq, draft in enumerate(record.replies, first)
             ]
-            said = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
-            if said or replies:
-                opened.execute(ADD_MESSAGES, [*said, *replies])
+            question = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
+            if question or replies:
+                opened.execute(ADD_MESSAGES, [*question, *replies])
+            events += self._events([*question, *replies], record.state, record.rating)
             if asked:
                 row = self._turn(first - 1, record)
                 opened.execute(ADD_TURN, [row | {"reply_seq": first, "last_seq": last}])
             else:
-                ends = {"first": first, "last": last, "latency": record.latency_ms}
+                ends = {"first": first, "last": last, "times": record.latency_ms, "time": _sum(record)}
                 opened.execute(FINISH_TURN, self._this_turn(record) | ends)
             self._write_steps(opened, record, "unanswered")
+            self._write_consequences(opened, record)
         self._done = True
         return tuple(as_message(row) for row in replies)
 
     @contextmanager
     def _writing(
         self, change: ReturningUpdate[Any], more: int, **about: Any
-    ) -> Iterator[tuple[Connection, int]]:
-        """A transaction that holds the conversation's row, and the seq of the last of `more` messages.
+    ) -> Iterator[tuple[Connection, int, list[Event]]]:
+        """A transaction that holds the conversation, the seq of the last of `more` messages, and events.
 
         Raises Overtaken where somebody was first.
         """
+        events: list[Event] = []
         if self._done:
             raise RuntimeError(f"Turn {self.number} of {self._conversation_id} is written already")
         mine = {"conversation": self._conversation_id, "seen": self._version, "more": more}
@@ -221,8 +248,22 @@ class Turn:
             seq = opened.execute(change, {**mine, **about, "now": datetime.now(UTC)}).scalar()
             if seq is None:
                 raise Overtaken(self._conversation_id)
-            yield opened, seq
+            yield opened, seq, events
+            self._outbox.put(opened, events)
         self._version += 1
+        self._outbox.tell(events)
+
+    def _events(
+        self, messages: list[dict[str, Any]], after: DialogueState, rating: int | None
+    ) -> list[Event]:
+        events = [said(self._conversation_id, as_message(row)) for row in messages]
+        if after.handed_over and not self.state.handed_over:
+            events.append(Event("handoff", self._conversation_id))
+        if rating is not None:
+            events.append(Event("rated", self._conversation_id, {"stars": rating}))
+        if after.closed and not self.state.closed:
+            events.append(Event("closed", self._conversation_id))
+        return events
 
     def _this_turn(self, record: TurnRecord) -> dict[str, Any]:
         return {"conversation": self._conversation_id, "turn": self.number, "state_after": record.state}
@@ -239,7 +280,21 @@ class Turn:
             "understanding": record.understanding,
             "state": record.state,
             "latency_ms": record.latency_ms,
+            "latency": _sum(record),
+            "intent": next(iter(record.understanding.wishes), None),
+            "confidence": record.understanding.top.probability,
         }
+
+    def _write_consequences(self, opened: Connection, record: TurnRecord) -> None:
+        """What staff have to do with after this turn."""
+        turn = {"conversation_id": self._conversation_id, "turn": self.number}
+        if record.state.handed_over and not self.state.handed_over:
+            opened.execute(ADD_HANDOFF, [turn | {"reason": reason_of(record.state)}])
+        if record.rating is not None:
+            opened.execute(RATE, {"conversation": self._conversation_id, "stars": record.rating})
+        finding = finding_row(record)
+        if finding:
+            opened.execute(ADD_FINDING, [turn | finding])
 
     def _write_steps(self, opened: Connection, record: TurnRecord, without_answer: ExecutionStatus) -> None:
         """What is new since the last time, and the answer to the execution that was waited for."""
@@ -294,6 +349,10 @@ def _read(session: Session, conversation_id: str, number: int) -> TurnRecord:
         state=turn.state,
         latency_ms=turn.latency_ms,
     )
+
+
+def _sum(record: TurnRecord) -> float:
+    return sum(record.latency_ms.values())
 
 
 def decision_rows(turn: Mapping[str, Any], record: TurnRecord) -> list[dict[str, Any]]:

@@ -15,8 +15,13 @@ def test_that_up_to_twenty_sentences_an_intent_are_few(sentences: int, scarce: b
     assert is_scarce(pack(8, sentences)) == scarce
 
 
-def test_that_one_large_intent_does_not_make_the_others_rich() -> None:
+def test_that_what_is_out_of_scope_does_not_make_a_pack_rich() -> None:
     assert is_scarce([*pack(8, 8), *(Example(str(n), ("out_of_scope",)) for n in range(500))])
+
+
+def test_that_some_rare_intents_do_not_make_a_large_set_scarce() -> None:
+    rare = [Example(str(n), (f"rare{n % 15}",)) for n in range(30)]
+    assert not is_scarce([*pack(5, 400), *rare])
 
 
 def test_that_few_sentences_are_seen_more_often_and_never_endlessly() -> None:
@@ -28,3 +33,9 @@ def test_that_few_sentences_are_seen_more_often_and_never_endlessly() -> None:
 def test_that_what_is_asked_for_wins() -> None:
     config = recipe(pack(8, 8), epochs=3, seed=5, head_rate=0.1)
     assert (config.epochs, config.seed, config.head_rate) == (3, 5, 0.1)
+
+
+def test_that_few_sentences_are_contrasted_and_many_are_not() -> None:
+    assert recipe(pack(8, 8)).contrast is not None
+    assert recipe(pack(8, 100)).contrast is None
+    assert recipe(pack(8, 8), contrast=None).contrast is None
