@@ -29,7 +29,7 @@ def _perturb(scale: float, seed: int) -> Change:
         generator = torch.Generator().manual_seed(seed)
         for weights in network.parameters():
             noise = torch.randn(weights.shape, generator=generator)
-            weights += scale * weights.std(correction=0) * noise
+            weights.add_(scale * weights.std(correction=0) * noise)
 
     return change
 

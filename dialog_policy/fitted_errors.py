@@ -18,12 +18,14 @@ from nlu.errors import QUANTILES, NluErrors
 from nlu.understanding import Understanding
 from storage.logs import LoggedConversation
 
+UNSEEN = 0.001
+"""Share below which a confusion counts as never measured."""
 ROUNDS = 30
 BINS = 20
 PRIOR_MESSAGES = 4.0
 """How many messages of an intent the measured errors weigh as much as."""
-PRIOR_BIN = 5.0
-"""Likewise for the confidences, all bins together."""
+PRIOR_CONFIDENCES = 300.0
+"""Likewise for the confidences. Held firmly: if they could move far, errors would explain right readings."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +82,34 @@ def _fit_intents(readings: Sequence[Reading], measured: NluErrors, pack: Pack) -
     second = np.array([place[r.second] for r in known])
     at = np.minimum((np.array([r.confidence for r in known]) * BINS).astype(int), BINS - 1)
     before = _confusions(measured.intents, names)
-    confused, meant = before.copy(), np.full(len(names), 1 / len(names))
+    requests = np.array([name == OUT_OF_SCOPE or pack.intents[name].kind != "social" for name in names])
+    # How likely this second reading is beside a right one: any other request will do, no remark or yes.
+    chance = 0.9 * requests[second] / requests.sum() + 0.1 * before[heard, second]
+    pairs = np.zeros_like(before)  # (meant, heard), were all of them misheard
+    np.add.at(pairs, (second, heard), 1.0)
+    by_chance = pairs.sum(axis=0) / requests.sum()
+    striking = (before > UNSEEN) | (pairs > by_chance + 2 * np.sqrt(by_chance) + 2)
+    np.fill_diagonal(striking, False)
+    often = np.bincount(heard, minlength=len(names)) / len(heard)
+    confused, meant = before, np.full(len(names), 1 / len(names))
     right, wrong = _histogram(measured.right_confidence), _histogram(measured.wrong_confidence)
     right_before, wrong_before = right, wrong
     for _ in range(ROUNDS):
-        chance = 0.5 / len(names) + 0.5 * confused[heard, second]  # of this second reading beside a right one
         as_right = meant[heard] * confused[heard, heard] * right[at] * chance
         as_wrong = meant[second] * confused[second, heard] * wrong[at]
         misheard = as_wrong / (as_right + as_wrong)
         counts = PRIOR_MESSAGES * before
         np.add.at(counts, (heard, heard), 1 - misheard)
         np.add.at(counts, (second, heard), misheard)
-        confused = counts / counts.sum(axis=1, keepdims=True)
         meant = (counts - PRIOR_MESSAGES * before).sum(axis=1) + 0.1
         meant /= meant.sum()
-        right = PRIOR_BIN * right_before + np.bincount(at, 1 - misheard, BINS)
-        wrong = PRIOR_BIN * wrong_before + np.bincount(at, misheard, BINS)
+        # Errors of which no pair stands out are the same for all intents: each pair alone would be chance.
+        scattered = ~striking & ~np.eye(len(names), dtype=bool)
+        level = counts[scattered].sum() / counts.sum()
+        kept = np.where(scattered, 0.0, counts)
+        confused = (1 - level) * kept / kept.sum(axis=1, keepdims=True) + level * often
+        right = PRIOR_CONFIDENCES * right_before + np.bincount(at, 1 - misheard, BINS)
+        wrong = PRIOR_CONFIDENCES * wrong_before + np.bincount(at, misheard, BINS)
         right, wrong = right / right.sum(), wrong / wrong.sum()
     return replace(
         measured,

@@ -141,7 +141,7 @@ class PolicyRegistry:
     def _try(self, policy: PolicyVersion | None) -> LearnedPolicy | None:
         """A policy without which it goes on as well."""
         try:
-            return policy and self._load(policy)
+            return self._load(policy) if policy else None
         except (StorageError, PolicyError) as error:
             logger.error("A policy is left out: %s", error)
             return None

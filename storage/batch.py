@@ -45,7 +45,7 @@ def write_conversations(engine: Engine, pack: str, held: Sequence[HeldConversati
 
 def _add(rows: dict[str, list[dict[str, Any]]], held: HeldConversation, pack: str) -> None:
     name = held.id or uuid4().hex
-    messages = [bot_message(name, 1, held.opening)]
+    messages: list[dict[str, Any]] = [bot_message(name, 1, held.opening)]
     for number, record in enumerate(held.turns, 1):
         asked = len(messages) + 1
         messages.append(customer_message(name, asked, record.text))
@@ -73,8 +73,8 @@ def _add(rows: dict[str, list[dict[str, Any]]], held: HeldConversation, pack: st
     step = (held.ended - held.began) / max(len(messages) - 1, 1)
     for place, message in enumerate(messages):
         message["created_at"] = held.began + place * step
-    for turn in rows["turns"][len(rows["turns"]) - len(held.turns) :]:
-        turn["created_at"] = messages[turn["message_seq"] - 1]["created_at"]
+    for row in rows["turns"][len(rows["turns"]) - len(held.turns) :]:
+        row["created_at"] = messages[row["message_seq"] - 1]["created_at"]
     if messages[-1]["author"] == "bot":
         messages[-1]["rating"] = held.rating
     rows["messages"] += messages

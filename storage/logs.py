@@ -5,22 +5,26 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Engine, column, func, inspect, select, table
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from nlu.understanding import Understanding
 from storage.database import StorageError, snapshot
 from storage.state import DialogueState
-from storage.tables import ConversationRow, DecisionRow, ExecutionRow, MessageRow, Status, TurnRow
+from storage.tables import (
+    ConversationRow,
+    CorrectionRow,
+    DecisionRow,
+    ExecutionRow,
+    MessageRow,
+    Status,
+    TurnRow,
+)
 
 BATCH = 100
 """Conversations that are in memory at once."""
 SILENCE = timedelta(minutes=30)
 """After which a customer who did not answer has left."""
-CORRECTIONS = table(
-    "corrections", column("conversation_id"), column("turn"), column("action"), column("status")
-)
-"""What staff say a turn should have done; older databases have no such table."""
 
 
 class LogError(StorageError):
@@ -98,9 +102,8 @@ def read_conversations(
     if versions is not None:
         wanted = wanted.where(ConversationRow.policy_version.in_(versions))
     with snapshot(engine) as session:
-        corrected = inspect(session.connection()).has_table(CORRECTIONS.name)
         for batch in session.scalars(wanted.execution_options(yield_per=BATCH)).partitions():
-            yield from _whole(session, batch, corrected)
+            yield from _whole(session, batch)
 
 
 def packs(engine: Engine) -> dict[str, int]:
@@ -110,14 +113,12 @@ def packs(engine: Engine) -> dict[str, int]:
         return dict(session.execute(query).tuples().all())
 
 
-def _whole(
-    session: Session, conversations: Sequence[ConversationRow], corrected: bool
-) -> Iterator[LoggedConversation]:
+def _whole(session: Session, conversations: Sequence[ConversationRow]) -> Iterator[LoggedConversation]:
     ids = [row.id for row in conversations]
     decisions = _by_turn(session, DecisionRow, DecisionRow.step, ids)
     executions = _by_turn(session, ExecutionRow, ExecutionRow.position, ids)
     ratings = _ratings(session, ids)
-    corrections = _corrections(session, ids) if corrected else {}
+    corrections = _corrections(session, ids)
     turns: dict[str, list[LoggedTurn]] = {}
     query = select(TurnRow).where(TurnRow.conversation_id.in_(ids), TurnRow.last_seq.is_not(None))
     for row in session.scalars(query.order_by(TurnRow.conversation_id, TurnRow.number)):
@@ -190,9 +191,9 @@ def _ratings(session: Session, ids: Sequence[str]) -> dict[str, list[tuple[int, 
 
 
 def _corrections(session: Session, ids: Sequence[str]) -> dict[tuple[str, int], str]:
-    query = select(CORRECTIONS).where(
-        CORRECTIONS.c.conversation_id.in_(ids),
-        CORRECTIONS.c.status == "approved",
-        CORRECTIONS.c.action.is_not(None),
+    query = select(CorrectionRow).where(
+        CorrectionRow.conversation_id.in_(ids),
+        CorrectionRow.status == "approved",
+        CorrectionRow.action.is_not(None),
     )
-    return {(row.conversation_id, row.turn): row.action for row in session.execute(query)}
+    return {(row.conversation_id, row.turn): str(row.action) for row in session.scalars(query)}

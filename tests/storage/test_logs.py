@@ -11,11 +11,12 @@ from sqlalchemy import Engine, text
 
 from storage.batch import HeldConversation, write_conversations
 from storage.conversations import ConversationStore
-from storage.database import StorageError, connection, open_database
+from storage.database import StorageError, connection, open_database, transaction
 from storage.logs import LogError, packs, read_conversations
 from storage.migration import check, upgrade
 from storage.outcomes import Outcomes, count_outcomes
 from storage.records import Draft, TurnRecord
+from storage.tables import CorrectionRow, StaffRow
 from tests.storage.test_conversations import a_record
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -116,10 +117,15 @@ def test_that_a_database_without_our_tables_is_refused(tmp_path: Path) -> None:
 
 def test_that_approved_corrections_come_with_their_turns(small: Engine) -> None:
     write_conversations(small, "banking", [held("a")])
-    with connection(small, write=True) as opened:
-        opened.execute(text("CREATE TABLE IF NOT EXISTS corrections (conversation_id, turn, action, status)"))
-        opened.execute(text("INSERT INTO corrections VALUES ('a', 1, 'clarify', 'approved')"))
-        opened.execute(text("INSERT INTO corrections VALUES ('a', 2, 'handoff', 'corrected')"))
+    with transaction(small, write=True) as session:
+        session.add(StaffRow(id="s", account="ann", name="Ann", role="agent", password="x"))
+        session.flush()
+        for turn, action, status in ((1, "clarify", "approved"), (2, "handoff", "corrected")):
+            session.add(
+                CorrectionRow(
+                    conversation_id="a", turn=turn, text="…", action=action, status=status, staff_id="s"
+                )
+            )
     (found,) = read_conversations(small, "banking")
     assert [turn.correction for turn in found.turns] == ["clarify", None]
 
