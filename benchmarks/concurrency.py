@@ -11,8 +11,9 @@ import random
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,14 @@ def main() -> None:
 
 def converse(urls: Sequence[str], clients: int, conversations: int, messages: int) -> dict[str, Any]:
     with httpx.Client(base_url=urls[0], timeout=60) as http:
-        ids = [http.post("/v1/conversations").json()["id"] for _ in range(conversations)]
+        started = [http.post("/v1/conversations").json() for _ in range(conversations)]
+    tokens = {one["id"]: one["token"] for one in started}
+    ids = list(tokens)
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         mine = [_of_client(ids, number, clients) for number in range(clients)]
-        told = list(pool.map(_write, [urls] * clients, range(clients), mine, [messages // clients] * clients))
+        work = partial(_write, urls, tokens, messages // clients)
+        told = list(pool.map(work, range(clients), mine))
     seconds = time.perf_counter() - start
     times = [spent for client in told for _, _, _, spent in client]
     return {
@@ -69,7 +73,7 @@ def converse(urls: Sequence[str], clients: int, conversations: int, messages: in
         "turns_per_s": round(len(times) / seconds, 1),
         "p50_ms": round(statistics.median(times)),
         "p95_ms": round(statistics.quantiles(times, n=20)[18]),
-        "problems": _compare(urls[0], ids, told),
+        "problems": _compare(urls[0], tokens, told),
     }
 
 
@@ -84,32 +88,42 @@ def _of_client(ids: Sequence[str], number: int, clients: int) -> list[str]:
     return [one for at, one in enumerate(ids) if number in (at % clients, (at + 1) % clients)]
 
 
-def _write(urls: Sequence[str], number: int, ids: Sequence[str], count: int) -> list[Told]:
+def _write(
+    urls: Sequence[str], tokens: Mapping[str, str], count: int, number: int, ids: Sequence[str]
+) -> list[Told]:
     chance, told = random.Random(number), []
     with httpx.Client(timeout=60) as http:
         for step in range(count):
             conversation, text = chance.choice(ids), f"{number} {step}"
             path = f"{chance.choice(urls)}/v1/conversations/{conversation}/messages"
             start = time.perf_counter()
-            response = _post(http, path, {"text": text, "client_message_id": f"{number}-{step}"})
+            body = {"text": text, "client_message_id": f"{number}-{step}"}
+            response = _post(http, path, body, _show(tokens[conversation]))
             spent = 1000 * (time.perf_counter() - start)
             answer = response.json()["messages"] if response.is_success else response.status_code
             told.append((conversation, text, answer, spent))
     return told
 
 
-def _post(http: httpx.Client, path: str, body: dict[str, str]) -> httpx.Response:
+def _show(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _post(http: httpx.Client, path: str, body: dict[str, str], headers: dict[str, str]) -> httpx.Response:
     """Once more where a connection broke that had been idle for too long."""
     try:
-        return http.post(path, json=body)
+        return http.post(path, json=body, headers=headers)
     except httpx.TransportError:
-        return http.post(path, json=body)
+        return http.post(path, json=body, headers=headers)
 
 
-def _compare(url: str, ids: Sequence[str], told: Sequence[Sequence[Told]]) -> list[str]:
+def _compare(url: str, tokens: Mapping[str, str], told: Sequence[Sequence[Told]]) -> list[str]:
     problems = []
     with httpx.Client(base_url=url, timeout=60) as http:
-        histories = {one: http.get(f"/v1/conversations/{one}").json()["messages"] for one in ids}
+        histories = {
+            one: http.get(f"/v1/conversations/{one}", headers=_show(token)).json()["messages"]
+            for one, token in tokens.items()
+        }
     written: dict[str, list[str]] = defaultdict(list)
     for client in told:
         for conversation, text, answer, _ in client:

@@ -27,7 +27,7 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[Server]:
+def running_server(folder: Path, **settings: str) -> Iterator[Server]:
     """`chatbot serve` on a free port, its databases in `folder`. Raises RuntimeError if it does not start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -36,6 +36,9 @@ def running_server(folder: Path) -> Iterator[Server]:
     environment = {
         **os.environ,
         "CHATBOT_LOG_LEVEL": "warning",
+        "CHATBOT_RATE_VISITOR": "",  # the clients here are faster than any visitor
+        "CHATBOT_RATE_START": "",
+        **settings,
         "CHATBOT_DATABASE": f"sqlite:///{folder / 'chatbot.db'}",
     }
     start = time.perf_counter()

@@ -1,155 +1,108 @@
-"""The HTTP interface: conversations, messages, ratings, and whether the service is up."""
+"""The HTTP interface: conversations, other programs' protocols, metrics, and whether the service is up."""
 
 import asyncio
-import json
-import re
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from fastapi import FastAPI, Header, Path, Response
-from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+import fastapi_offline
+from fastapi import FastAPI, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
 
+from chatbot import metrics
+from chatbot.access import Access
 from chatbot.bot import Chatbot
+from chatbot.completions import build_completion_routes
+from chatbot.conversation_routes import build_conversation_routes
+from chatbot.logs import RequestLog
+from chatbot.origins import ContentPolicy, OriginCheck
+from chatbot.portal import Portal
 from chatbot.problems import RETRY_AFTER, BodyLimit, answer_errors, problem, problems
+from chatbot.rasa import build_rasa_routes
+from chatbot.rates import RateConfig, Rates
 from chatbot.recovery import recover
+from chatbot.webhooks import Delivery
 from chatbot.workers import Overloaded, Workers
+from storage.api_keys import find_api_key
 from storage.database import StorageError
-from storage.records import Author, Message
 
-ConversationId = Annotated[str, Path(pattern=r"^[^\x00]+$")]
-BODY_LIMIT = 64 * 1024
-
-
-class ButtonBody(BaseModel):
-    label: str
-    text: str
+DOCUMENT_FILES = Path(fastapi_offline.__file__).parent / "static"
+"""Swagger's own page, so that the documents need no other site."""
 
 
-class MessageBody(BaseModel):
-    seq: int
-    author: Author
-    text: str
-    buttons: list[ButtonBody] | None = None
-    rating: int | None = None
-    """1 up, -1 down; left out where the message was not rated."""
+@dataclass(frozen=True)
+class ApiConfig:
+    body_limit: int = 64 * 1024
+    body_seconds: float = 15
+    portal: Portal = field(default_factory=Portal)
+    rates: RateConfig = field(default_factory=RateConfig)
+    open_api: bool = False
+    demo: bool = True
 
 
-class MessagesBody(BaseModel):
-    messages: list[MessageBody]
+def create_api(bot: Chatbot, config: ApiConfig | None = None) -> FastAPI:
+    """The API of `bot`. What it does runs in `workers`; interrupted turns are finished from its start on.
 
-
-class StartedBody(MessagesBody):
-    id: str
-
-
-class ConversationBody(StartedBody):
-    status: str
-
-
-class MessageRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": "I lost my card"}]})
-
-    text: str
-    client_message_id: str | None = Field(default=None, pattern=r"^[\w.:-]{1,64}$")
-    """Chosen by the client, a UUID best. The same one twice in a conversation acts once."""
-
-
-class RatingRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"rating": 1}]})
-
-    rating: Literal[1, -1, 0]
-
-
-def split_words(text: str) -> list[str]:
-    """Pieces that join to `text`: each word with the space behind it."""
-    return re.findall(r"\S+\s*|\s+", text)
-
-
-EVENT_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The bot's messages",
-        "content": {"text/event-stream": {"example": 'event: token\ndata: {"seq": 3, "text": "Sure, "}\n\n'}},
-    }
-}
-
-
-def create_api(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:
-    """The API of `bot`. What it does runs in `workers`; interrupted turns are finished from its start on."""
+    `app.state.access` is for pages beside it.
+    """
+    config = config or ApiConfig()
     business = bot.pack.domain.business
     workers = Workers()
+    metrics.AT_WORK.set_function(lambda: workers.begun)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         threading.Thread(target=recover, args=(bot, stop), name="recovery", daemon=True).start()
+        delivery = _start_delivery(bot, config.portal) if config.portal.webhooks else None
         yield
         stop.set()
         await asyncio.to_thread(bot.close)
+        if delivery is not None:
+            delivery.stop()
         workers.close()
 
     app = FastAPI(
         title=f"{business} chatbot",
         summary=f"Conversations with {bot.pack.domain.assistant}, the virtual assistant of {business}.",
         version="1",
+        docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
     )
-    app.add_middleware(BodyLimit, limit=body_limit)
+    app.add_middleware(BodyLimit, limit=config.body_limit, seconds=config.body_seconds)
+    app.add_middleware(OriginCheck, allowed=config.portal.origins)
+    app.add_middleware(ContentPolicy, portal=config.portal)
+    app.add_middleware(RequestLog)  # the outermost
     answer_errors(app)
-    _add_conversations(app, bot, workers)
+    access = Access(
+        bot,
+        workers,
+        lambda text: find_api_key(bot.store.engine, text),
+        config.portal,
+        Rates(config.rates),
+        config.open_api,
+    )
+    app.state.access = access
+    app.include_router(build_conversation_routes(access, workers))
+    app.include_router(build_completion_routes(access, workers))
+    app.include_router(build_rasa_routes(access, workers))
     _add_health(app, bot, workers)
+    _add_documents(app)
     return app
 
 
-def _add_conversations(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
-    @app.post("/v1/conversations", status_code=201, responses=problems(503), response_model_exclude_none=True)
-    async def start_conversation() -> StartedBody:
-        """Start a conversation; the answer holds the greeting."""
-        conversation_id = await workers.run(bot.start)
-        history = await workers.run(bot.store.history, conversation_id)
-        return StartedBody(id=conversation_id, messages=_bodies(history))
-
-    @app.get(
-        "/v1/conversations/{conversation_id}", responses=problems(404, 503), response_model_exclude_none=True
-    )
-    async def read_conversation(conversation_id: ConversationId) -> ConversationBody:
-        """The whole history of a conversation."""
-        history = await workers.run(bot.store.history, conversation_id)
-        status = await workers.run(bot.store.status, conversation_id)
-        return ConversationBody(id=conversation_id, status=status, messages=_bodies(history))
-
-    @app.post(
-        "/v1/conversations/{conversation_id}/messages",
-        response_model=MessagesBody,
-        response_model_exclude_none=True,
-        responses=problems(404, 413, 422, 503) | EVENT_STREAM,
-    )
-    async def send_message(
-        conversation_id: ConversationId, message: MessageRequest, accept: Annotated[str, Header()] = ""
-    ) -> MessagesBody | StreamingResponse:
-        """Send a customer's message and get the bot's; streamed where `Accept` is text/event-stream."""
-        replies = _bodies(
-            await workers.run(bot.reply, conversation_id, message.text, message.client_message_id)
-        )
-        if "text/event-stream" not in accept:
-            return MessagesBody(messages=replies)
-        return StreamingResponse(
-            _events(replies), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
-
-    @app.post(
-        "/v1/conversations/{conversation_id}/messages/{seq}/rating",
-        status_code=204,
-        responses=problems(404, 422, 503),
-    )
-    async def rate_message(
-        conversation_id: ConversationId, seq: Annotated[int, Path(ge=1, le=2**31 - 1)], rating: RatingRequest
-    ) -> None:
-        """Rate one of the bot's messages: 1 up, -1 down, 0 takes the rating back."""
-        await workers.run(bot.store.rate, conversation_id, seq, rating.rating)
+def _start_delivery(bot: Chatbot, portal: Portal) -> Delivery:
+    delivery = Delivery(bot.store.engine, portal)
+    bot.events.subscribe(delivery.wake)
+    threading.Thread(target=delivery.run, name="webhooks", daemon=True).start()
+    return delivery
 
 
 def _add_health(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
@@ -167,28 +120,35 @@ def _add_health(app: FastAPI, bot: Chatbot, workers: Workers) -> None:
             return problem(503, str(error), {"Retry-After": RETRY_AFTER})
         return {"status": "ready"}
 
+    @app.get("/metrics", tags=["health"], response_class=Response, responses={200: _METRICS})
+    async def report_metrics() -> Response:
+        """What Prometheus reads."""
+        try:
+            metrics.WAITING.set(await workers.run(bot.store.count_waiting))
+        except (StorageError, Overloaded):
+            metrics.WAITING.set(float("nan"))
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
-def _bodies(messages: Sequence[Message]) -> list[MessageBody]:
-    return [
-        MessageBody(
-            seq=message.seq,
-            author=message.author,
-            text=message.shown,
-            buttons=[ButtonBody(label=button.label, text=button.text) for button in message.buttons] or None,
-            rating=message.rating or None,
+
+def _add_documents(app: FastAPI) -> None:
+    app.mount("/docs/files", StaticFiles(directory=DOCUMENT_FILES), name="document-files")
+
+    @app.get("/docs", include_in_schema=False)
+    async def show_documents() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title=app.title,
+            swagger_js_url="docs/files/swagger-ui-bundle.js",
+            swagger_css_url="docs/files/swagger-ui.css",
+            swagger_favicon_url="docs/files/favicon.png",
         )
-        for message in messages
-    ]
 
 
-def _events(messages: Sequence[MessageBody]) -> Iterator[str]:
-    """Server-sent events: the words of each message, the message, and at the end that all was sent."""
-    for message in messages:
-        for word in split_words(message.text):
-            yield _event("token", {"seq": message.seq, "text": word})
-        yield _event("message", message.model_dump(exclude_none=True))
-    yield _event("done", {})
+def _operation_id(route: APIRoute) -> str:
+    return route.name
 
 
-def _event(name: str, data: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+_METRICS = {
+    "description": "Prometheus's text format",
+    "content": {"text/plain": {"example": "chatbot_turns_total 17.0\n"}},
+}

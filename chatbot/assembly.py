@@ -5,7 +5,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from chatbot import metrics
 from chatbot.bot import Chatbot
+from chatbot.portal import Portal
 from chatbot.reply import TemplateReply
 from chatbot.settings import Settings
 from dialog_policy.policy import load_policy
@@ -15,12 +17,13 @@ from storage.conversations import ConversationStore
 from storage.database import open_database
 from storage.encryption import VARIABLE
 from storage.migration import upgrade
+from storage.outbox import Outbox
 from storage.vault import unlock
 
 logger = logging.getLogger(__name__)
 
 
-def build_chatbot(settings: Settings) -> Chatbot:
+def build_chatbot(settings: Settings, portal: Portal | None = None) -> Chatbot:
     """Load pack, models and database. Raises PackError, ModelError, PolicyError, StorageError."""
     pack = load_pack(settings.domain)
     parser = load_parser(settings.models / "nlu", pack)
@@ -31,7 +34,9 @@ def build_chatbot(settings: Settings) -> Chatbot:
     if not settings.keys:
         logger.warning("Customers' texts and values are stored in clear; to encrypt them set %s", VARIABLE)
     backend = pack.backend(business_database(settings.database, pack.name))
-    return Chatbot(pack, parser, policy, backend, TemplateReply(pack), ConversationStore(engine))
+    store = ConversationStore(engine, Outbox(tuple(portal.webhooks) if portal else ()))
+    metrics.POLICY.labels(policy.version).set(1)
+    return Chatbot(pack, parser, policy, backend, TemplateReply(pack), store)
 
 
 def business_database(url: str, pack: str) -> str:

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from uuid import uuid4
 
+from chatbot.events import Events
 from chatbot.gate import Gate
+from chatbot.logs import within
+from chatbot.metrics import count_turn
 from chatbot.plan import Plan
 from chatbot.reply import TemplateReply
 from dialog_policy.policy import Policy
@@ -21,7 +24,7 @@ from storage.actions import Action
 from storage.conversations import ConversationStore, Turn
 from storage.database import StorageError, retry
 from storage.hearing import hear
-from storage.records import Draft, Message
+from storage.records import Draft, Message, Owner
 from storage.state import DialogueState, proof_slots
 
 LONGEST_MESSAGE = 4000
@@ -34,6 +37,10 @@ logger = logging.getLogger(__name__)
 
 class BadMessage(ValueError):
     """A message that is not taken; the reason is fit for the customer."""
+
+
+class UnknownCustomer(ValueError):
+    """A customer of the portal whom the business system does not know."""
 
 
 class Chatbot:
@@ -49,10 +56,12 @@ class Chatbot:
         self.pack, self.parser, self.policy = pack, parser, policy
         self.backend, self.writer, self.store = backend, writer, store
         self.gate = Gate()
+        self.events = Events()
+        store.outbox.listener = self.events.publish
 
-    def start(self, visitor: str | None = None) -> str:
+    def start(self, owner: Owner | None = None) -> str:
         """Open a conversation with a greeting; returns its id."""
-        return self.store.create(self.pack.name, visitor, self.writer.opening())
+        return self.store.create(self.pack.name, owner, self.writer.opening())
 
     def reply(
         self, conversation_id: str, text: str, client_message_id: str | None = None
@@ -65,14 +74,26 @@ class Chatbot:
         """
         text = clean(text)
         message_id = client_message_id or uuid4().hex  # by which a message begun anew knows what it did
-        with self.gate.passing(), self.store.alone(conversation_id):
+        with within(conversation_id), self.gate.passing(), self.store.alone(conversation_id):
             return retry(lambda: self._reply(conversation_id, text, message_id))
 
     def recover(self, conversation_id: str) -> None:
         """Finish the turn that a crash interrupted, if there is one. Raises BackendError, StorageError."""
-        with self.gate.passing(), self.store.turn(conversation_id, None) as turn:
+        with within(conversation_id), self.gate.passing(), self.store.turn(conversation_id, None) as turn:
             if turn.unfinished is not None:
                 self._complete(turn, Plan.of(turn.unfinished))
+
+    def recognise(self, conversation_id: str, portal_id: str) -> None:
+        """Let the customer be known whom the portal has signed in under `portal_id`.
+
+        Raises UnknownCustomer, OtherCustomer, UnknownConversation, StorageError, BackendError.
+        """
+        customer_id = None
+        if self.pack.domain.authentication.portal:
+            customer_id = self.backend.find_customer(portal_id)
+        if customer_id is None:
+            raise UnknownCustomer("The business does not know this customer of the site.")
+        self.store.identify(conversation_id, customer_id, self.pack)
 
     def close(self) -> None:
         """Take no more messages, and wait for those that are being answered."""
@@ -97,7 +118,9 @@ class Chatbot:
                 self._decide(turn, plan)
         with watch.stage("word"):
             drafts = () if turn.held else (self._word(plan, turn.number),)
-        return turn.finish(plan.record(watch.milliseconds, *drafts))
+        replies = turn.finish(plan.record(watch.milliseconds, *drafts))
+        count_turn(plan, watch.milliseconds)
+        return replies
 
     def _listen(self, state: DialogueState, text: str, heard: Understanding) -> Plan:
         """What the message changes. Nothing where it is for a colleague: a yes to them is none to the bot."""
@@ -123,6 +146,7 @@ class Chatbot:
             plan.give_up()
             draft = self.writer.fixed("backend_unavailable", turn.number)
         turn.finish(plan.record({}, draft))
+        count_turn(plan, {})
 
     def _decide(self, turn: Turn, plan: Plan) -> None:
         """Let the policy act until it waits for the customer, or for a business system out of reach."""

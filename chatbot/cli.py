@@ -7,7 +7,14 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from chatbot import database_commands, privacy_commands, review_commands, serve_commands, staff_commands
+from chatbot import (
+    api_key_commands,
+    database_commands,
+    privacy_commands,
+    review_commands,
+    serve_commands,
+    staff_commands,
+)
 from domains.document import PackError
 from nlu.text_files import DataError
 from storage.database import StorageError
@@ -48,6 +55,7 @@ checks = typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Check data befo
 app.add_typer(checks, name="check")
 app.add_typer(typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Measure a model."), name="evaluate")
 app.add_typer(database_commands.app, name="database")
+app.add_typer(api_key_commands.app, name="api-keys")
 app.add_typer(privacy_commands.customers, name="customers")
 app.add_typer(privacy_commands.keys, name="keys")
 privacy_commands.export.command("corrections")(review_commands.export_corrections)

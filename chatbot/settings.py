@@ -1,12 +1,20 @@
 """What an installation may set, from CHATBOT_* environment variables."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def _rate(text: str) -> str:
+    from limits import parse
+
+    if text:
+        parse(text)  # raises ValueError
+    return text
 
 
 class Settings(BaseSettings):
@@ -33,8 +41,24 @@ class Settings(BaseSettings):
     """How replies are worded."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe messages that are logged."""
+    log_format: Literal["text", "json"] = "text"
+    """One line of text, or one JSON object with the ids of request and conversation."""
     body_limit: int = Field(default=64 * 1024, ge=1024)
     """Largest request body that is read, in bytes; longer ones are answered with 413."""
+    body_seconds: float = Field(default=15, gt=0)
+    """In which a request's body has to come; a slower one is answered with 408."""
+    portal: Path | None = None
+    """YAML file of the sites that may embed the chat and of the webhooks: see docs/embedding.md."""
+    demo: bool = True
+    """Whether /demo shows the portal of the pack's fictional business, where the pack has one."""
+    open_api: bool = False
+    """Whether the Rasa and OpenAI endpoints take callers without a key. Only behind your own firewall."""
+    rate_visitor: Annotated[str, AfterValidator(_rate)] = "120/minute"
+    """Requests of one visitor; empty for no limit."""
+    rate_key: Annotated[str, AfterValidator(_rate)] = "1200/minute"
+    """Requests with one API key; empty for no limit."""
+    rate_start: Annotated[str, AfterValidator(_rate)] = "300/minute"
+    """New conversations from one address without a key; empty for no limit."""
 
     @property
     def keys(self) -> list[str]:

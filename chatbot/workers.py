@@ -7,6 +7,8 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -30,12 +32,17 @@ class Workers:
             if self._begun >= self._limit:
                 raise Overloaded("Too many requests are waiting.")
             self._begun += 1
-        future = self._threads.submit(work, *args, **kwargs)
+        future = self._threads.submit(partial(copy_context().run, work, *args, **kwargs))
         future.add_done_callback(self._leave)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
         except TimeoutError as error:
             raise Overloaded(f"The request was not answered within {self._seconds:g} s.") from error
+
+    @property
+    def begun(self) -> int:
+        """Requests that run or wait for a thread."""
+        return self._begun
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

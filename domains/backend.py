@@ -37,3 +37,10 @@ class Backend(Protocol):
         verified. Raises BackendError when the system is out of reach.
         """
         ...
+
+    def find_customer(self, portal_id: str) -> str | None:
+        """The CUSTOMER_ID of whom the business's own portal signed in under `portal_id`.
+
+        Asked only where the pack's authentication says `portal: true`. Raises BackendError.
+        """
+        ...

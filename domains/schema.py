@@ -68,6 +68,8 @@ class Authentication(Strict):
     slots: tuple[str | tuple[str, ...], ...]
     """Slots that must be known; a list means that any one of them will do, the first is asked for."""
     attempts: int = Field(default=3, ge=1)
+    portal: bool = False
+    """Whether a customer whom an embedding site has signed in needs no other proof."""
 
 
 class Domain(Strict):

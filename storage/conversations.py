@@ -3,17 +3,21 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Literal, cast
 from uuid import uuid4
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from domains.schema import Pack
 from storage.database import StorageError, connection, retry, transaction
 from storage.findings import note_thumbs_down
+from storage.handoff import HANDOFFS, is_free
 from storage.messages import UnknownConversation, append, read_messages
-from storage.records import Draft, Message
-from storage.state import DialogueState
+from storage.outbox import Outbox, said
+from storage.records import Draft, Event, Message, Owner
+from storage.state import DialogueState, recognise
 from storage.tables import ConversationRow, MessageRow, Status, TurnRow
 from storage.turns import Turn
 
@@ -27,34 +31,52 @@ class UnknownMessage(StorageError):
         super().__init__(f"Conversation {conversation_id!r} has no bot message {seq} to rate")
 
 
+class OtherCustomer(StorageError):
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation {conversation_id!r} is another customer's; begin a new one")
+
+
 class ConversationStore:
     """Safe to use from several threads, processes and machines, after storage.migration.upgrade."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, outbox: Outbox | None = None) -> None:
         self.engine = engine
+        self.outbox = outbox or Outbox()
         self._queues = tuple(threading.RLock() for _ in range(QUEUES))
 
-    def create(self, pack: str, visitor: str | None = None, opening: Draft | None = None) -> str:
-        """The id of a new conversation, which the bot opens with `opening`."""
+    def create(self, pack: str, owner: Owner | None = None, opening: Draft | None = None) -> str:
+        """The id of a new conversation of `owner`, which the bot opens with `opening`."""
+        whose = vars(owner or Owner())
 
-        def write() -> str:
-            row = ConversationRow(id=uuid4().hex, pack=pack, visitor=visitor, state=DialogueState())
+        def write() -> tuple[str, list[Event]]:
+            row = ConversationRow(id=uuid4().hex, pack=pack, state=DialogueState(), **whose)
+            events = [Event("started", row.id)]
             with transaction(self.engine, write=True) as session:
                 session.add(row)
                 session.flush()
                 if opening is not None:
-                    append(session.connection(), row.id, opening)
-            return row.id
+                    events.append(said(row.id, append(session.connection(), row.id, opening)))
+                self.outbox.put(session, events)
+            return row.id, events
 
-        return retry(write)
+        conversation_id, events = retry(write)
+        self.outbox.tell(events)
+        return conversation_id
 
-    def history(self, conversation_id: str) -> tuple[Message, ...]:
+    def history(self, conversation_id: str, after: int = 0, limit: int | None = None) -> tuple[Message, ...]:
+        """The messages behind number `after`, the first `limit` of them."""
+        last = None if limit is None else after + limit
+
         def read() -> tuple[Message, ...]:
             with transaction(self.engine) as session:
                 _find(session, conversation_id)
-                return read_messages(session, conversation_id)
+                return read_messages(session, conversation_id, after + 1, last)
 
         return retry(read)
+
+    def owner(self, conversation_id: str) -> Owner:
+        row = retry(lambda: self._read(conversation_id))
+        return Owner(row.visitor, row.site, row.api_key)
 
     def status(self, conversation_id: str) -> Status:
         return cast(Status, retry(lambda: self._read(conversation_id)).status)
@@ -89,7 +111,7 @@ class ConversationStore:
         another process was first shows when the turn is written: see Overtaken.
         """
         with self.alone(conversation_id):
-            yield Turn(self.engine, conversation_id, client_message_id)
+            yield Turn(self.engine, conversation_id, client_message_id, self.outbox)
 
     def interrupted(self) -> tuple[str, ...]:
         """Conversations whose last turn waits for the business system, or did so when its server died."""
@@ -104,10 +126,41 @@ class ConversationStore:
     def say(self, conversation_id: str, draft: Draft) -> Message:
         """A bot message outside of a turn. Not begun anew by itself: it might then stand there twice."""
         with connection(self.engine, write=True) as opened:
-            return append(opened, conversation_id, draft)
+            message = append(opened, conversation_id, draft)
+            event = said(conversation_id, message)
+            self.outbox.put(opened, [event])
+        self.outbox.tell([event])
+        return message
+
+    def identify(self, conversation_id: str, customer_id: str, pack: Pack) -> None:
+        """Let the customer be known whom the business's own site has vouched for.
+
+        Raises OtherCustomer where the conversation is somebody else's already.
+        """
+        event = Event("identified", conversation_id)
+
+        def write() -> bool:
+            with transaction(self.engine, write=True) as session:
+                row = session.get(ConversationRow, conversation_id, with_for_update=True)
+                if row is None:
+                    raise UnknownConversation(conversation_id)
+                if row.state.customer_id == customer_id:
+                    return False
+                if row.state.customer_id is not None:
+                    raise OtherCustomer(conversation_id)
+                row.state = recognise(row.state, customer_id, pack)
+                row.customer_id = customer_id
+                row.version += 1
+                self.outbox.put(session, [event])
+            return True
+
+        if retry(write):
+            self.outbox.tell([event])
 
     def rate(self, conversation_id: str, seq: int, rating: Literal[-1, 0, 1]) -> None:
         """The customer's thumbs on a bot message; the last one counts."""
+
+        event = Event("rated", conversation_id, {"seq": seq, "rating": rating})
 
         def write() -> None:
             with transaction(self.engine, write=True) as session:
@@ -118,8 +171,16 @@ class ConversationStore:
                 row.rating = rating
                 if rating == -1:
                     note_thumbs_down(session, conversation_id, seq)
+                self.outbox.put(session, [event])
 
         retry(write)
+        self.outbox.tell([event])
+
+    def count_waiting(self) -> int:
+        """Conversations that wait for a colleague."""
+        query = select(func.count()).where(HANDOFFS.c.ended.is_(None), is_free(datetime.now(UTC)))
+        with transaction(self.engine) as session:
+            return session.scalar(query) or 0
 
     def ping(self) -> None:
         """Raises StorageError where the database is out of reach or not migrated."""
@@ -138,4 +199,4 @@ def _find(session: Session, conversation_id: str) -> ConversationRow:
     return row
 
 
-__all__ = ["ConversationStore", "Turn", "UnknownConversation", "UnknownMessage"]
+__all__ = ["ConversationStore", "OtherCustomer", "Turn", "UnknownConversation", "UnknownMessage"]

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Engine, case, func, or_, select, update
+from sqlalchemy import Engine, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from nlu.understanding import Understanding
 from storage.audit import Deed, note
 from storage.database import StorageError, retry, transaction
-from storage.handoff import HANDOFFS
+from storage.handoff import HANDOFFS, is_free
 from storage.messages import CONVERSATIONS, UnknownConversation, append, append_signed, read_messages
-from storage.records import Draft, Ended, HandoffReason, Message
+from storage.outbox import Outbox, said
+from storage.records import Draft, Ended, Event, HandoffReason, Message
 from storage.staff import Staff
 from storage.state import DialogueState, give_back, resolve
 from storage.tables import ConversationRow, HandoffRow, NoteRow, StaffRow, TurnRow
@@ -75,16 +76,18 @@ class Note:
 class Desk:
     """Safe to use from several threads, processes and machines."""
 
-    def __init__(self, engine: Engine, lease_seconds: float = LEASE_SECONDS) -> None:
-        self.engine = engine
+    def __init__(
+        self, engine: Engine, lease_seconds: float = LEASE_SECONDS, outbox: Outbox | None = None
+    ) -> None:
+        self.engine, self.outbox = engine, outbox or Outbox()
         self.lease = timedelta(seconds=lease_seconds)
 
     def open_cases(self, staff: Staff) -> tuple[Case, ...]:
         """What `staff` has, and then what waits, the longest waiting first; with the last messages."""
         now = datetime.now(UTC)
-        mine = (HandoffRow.claimed_by == staff.id) & ~_is_free(now)
+        mine = (HandoffRow.claimed_by == staff.id) & ~is_free(now)
         query = (
-            CASES.where(HandoffRow.ended.is_(None), or_(mine, _is_free(now)))
+            CASES.where(HandoffRow.ended.is_(None), or_(mine, is_free(now)))
             .order_by(case((mine, 0), else_=1), HandoffRow.waiting_since)
             .limit(LONGEST_QUEUE)
         )
@@ -138,15 +141,16 @@ class Desk:
         now = datetime.now(UTC)
         take = (
             update(HANDOFFS)
-            .where(HANDOFFS.c.conversation_id == conversation_id, HANDOFFS.c.ended.is_(None), _is_free(now))
+            .where(HANDOFFS.c.conversation_id == conversation_id, HANDOFFS.c.ended.is_(None), is_free(now))
             .values(claimed_by=staff.id, lease_until=now + self.lease)
             .returning(HANDOFFS.c.turn)
         )
-        with self._writing(conversation_id) as session:
+        with self._writing(conversation_id) as (session, events):
             if session.execute(take).first() is None:
                 raise NotYours(_who_has_it(session, conversation_id))
+            events.append(Event("claimed", conversation_id))
             if greeting is not None:
-                append(session.connection(), conversation_id, greeting)
+                events.append(said(conversation_id, append(session.connection(), conversation_id, greeting)))
             _note(session, "desk.claim", conversation_id, staff)
 
     def renew(self, staff: Staff) -> None:
@@ -162,15 +166,17 @@ class Desk:
 
     def say(self, conversation_id: str, staff: Staff, text: str) -> Message:
         """Raises NotYours."""
-        with self._holding(conversation_id, staff) as (session, _):
-            return append_signed(session.connection(), conversation_id, text, staff.name)
+        with self._holding(conversation_id, staff) as (session, _, events):
+            message = append_signed(session.connection(), conversation_id, text, staff.name)
+            events.append(said(conversation_id, message))
+        return message
 
     def add_note(self, conversation_id: str, staff: Staff, text: str) -> None:
         """Raises UnknownConversation."""
         number = select(func.coalesce(func.max(NoteRow.number), 0) + 1).where(
             NoteRow.conversation_id == conversation_id
         )
-        with self._writing(conversation_id) as session:
+        with self._writing(conversation_id) as (session, _):
             row = NoteRow(conversation_id=conversation_id, staff_id=staff.id, text=text)
             row.number = session.scalars(number).one()
             session.add(row)
@@ -187,7 +193,7 @@ class Desk:
 
     def reveal(self, conversation_id: str, staff: Staff) -> None:
         """Write down that `staff` looks at what is masked else. Raises NotYours."""
-        with self._holding(conversation_id, staff) as (session, _):
+        with self._holding(conversation_id, staff) as (session, _, _):
             _note(session, "desk.reveal", conversation_id, staff)
 
     def give_back(self, conversation_id: str, staff: Staff, word: Draft) -> None:
@@ -199,18 +205,20 @@ class Desk:
         self._end(conversation_id, staff, "resolved", word)
 
     def _end(self, conversation_id: str, staff: Staff, how: Ended, word: Draft) -> None:
-        with self._holding(conversation_id, staff) as (session, row):
+        with self._holding(conversation_id, staff) as (session, row, events):
             row.ended, row.ended_at = how, datetime.now(UTC)
             conversation = session.get_one(ConversationRow, conversation_id)
             conversation.state = (give_back if how == "returned" else resolve)(conversation.state)
             conversation.status = "open" if how == "returned" else "closed"
             session.flush()
-            append(session.connection(), conversation_id, word)
+            events.append(said(conversation_id, append(session.connection(), conversation_id, word)))
+            events.append(Event(how, conversation_id))
             _note(session, f"desk.{'give_back' if how == 'returned' else 'resolve'}", conversation_id, staff)
 
     @contextmanager
-    def _writing(self, conversation_id: str) -> Iterator[Session]:
-        """A transaction that holds the conversation's row; turns that have begun start anew."""
+    def _writing(self, conversation_id: str) -> Iterator[tuple[Session, list[Event]]]:
+        """A transaction that holds the conversation's row, with its events; begun turns start anew."""
+        events: list[Event] = []
         hold = (
             update(CONVERSATIONS)
             .where(CONVERSATIONS.c.id == conversation_id)
@@ -220,10 +228,14 @@ class Desk:
         with transaction(self.engine, write=True) as session:
             if session.execute(hold).first() is None:
                 raise UnknownConversation(conversation_id)
-            yield session
+            yield session, events
+            self.outbox.put(session, events)
+        self.outbox.tell(events)
 
     @contextmanager
-    def _holding(self, conversation_id: str, staff: Staff) -> Iterator[tuple[Session, HandoffRow]]:
+    def _holding(
+        self, conversation_id: str, staff: Staff
+    ) -> Iterator[tuple[Session, HandoffRow, list[Event]]]:
         """Likewise, and with the case, which must be that of `staff`. Raises NotYours."""
         query = select(HandoffRow).where(
             HandoffRow.conversation_id == conversation_id,
@@ -231,17 +243,12 @@ class Desk:
             HandoffRow.claimed_by == staff.id,
             HandoffRow.lease_until > datetime.now(UTC),
         )
-        with self._writing(conversation_id) as session:
+        with self._writing(conversation_id) as (session, events):
             row = session.scalar(query)
             if row is None:
                 raise NotYours(_who_has_it(session, conversation_id))
             row.lease_until = datetime.now(UTC) + self.lease
-            yield session, row
-
-
-def _is_free(now: datetime) -> ColumnElement[bool]:
-    """Nobody has it, or somebody of whom there is no sign of life any more."""
-    return or_(HandoffRow.lease_until.is_(None), HandoffRow.lease_until <= now)
+            yield session, row, events
 
 
 def _who_has_it(session: Session, conversation_id: str) -> str:

@@ -1,8 +1,9 @@
 """How a conversation comes to wait for a colleague, inside of the turn that hands it over."""
 
+from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, exists, func, or_, select, update
 
 from storage.records import HandoffReason
 from storage.state import DialogueState
@@ -29,6 +30,11 @@ def held_at(conversation: Any, time: Any) -> ColumnElement[bool]:
     return exists().where(
         HANDOFFS.c.conversation_id == conversation, HANDOFFS.c.ended.is_(None), HANDOFFS.c.lease_until > time
     )
+
+
+def is_free(now: datetime) -> ColumnElement[bool]:
+    """Nobody has it, or somebody of whom there is no sign of life any more."""
+    return or_(HANDOFFS.c.lease_until.is_(None), HANDOFFS.c.lease_until <= now)
 
 
 def reason_of(state: DialogueState) -> HandoffReason:

@@ -45,7 +45,7 @@ def downgrade(engine: Engine, revision: str) -> None:
 def draft(engine: Engine, message: str) -> None:
     """Write a migration file with what differs between storage/tables.py and the database."""
     with migrating(engine) as config:
-        command.revision(config, message, autogenerate=True, rev_id=f"{int(head()) + 1:04}")
+        command.revision(config, message, autogenerate=True, rev_id=f"{int(max(revisions())) + 1:04}")
 
 
 def current(engine: Engine) -> str | None:

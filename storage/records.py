@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
 
 from nlu.understanding import Understanding
 from storage.masking import mask
 from storage.state import DialogueState
 
 Author = Literal["customer", "bot", "agent"]
+EventKind = Literal[
+    "started", "message", "handoff", "claimed", "returned", "resolved", "closed", "rated", "identified"
+]
 ExecutionStatus = Literal["intended", "answered", "unanswered"]
 """Written down and perhaps asked for; done or refused; asked for without an answer: it may have been done."""
 Role = Literal["agent", "supervisor", "administrator"]
@@ -46,6 +50,16 @@ class Message:
     def shown(self) -> str:
         """The text for a page, where the numbers that a customer typed are masked."""
         return mask(self.text) if self.author == "customer" else self.text
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who may go on with a conversation, and where it began."""
+
+    visitor: str | None = None
+    """Digest of the visitor's token."""
+    site: str | None = None
+    api_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,3 +121,15 @@ class Label:
     start: int
     end: int
     slot: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a conversation and is committed."""
+
+    kind: EventKind
+    conversation_id: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON values, such as the seq, author and text of a message; a customer's text is masked."""
+    id: str = field(default_factory=lambda: uuid4().hex)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -13,7 +13,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from nlu.understanding import Understanding
 from storage.columns import Base as Base
 from storage.columns import Record, SealedText, index_where, now, one_of, unique_where
-from storage.records import Author, Button, Ended, ExecutionStatus, HandoffReason, Label, Review, Role
+from storage.records import (
+    Author,
+    Button,
+    Ended,
+    Event,
+    ExecutionStatus,
+    HandoffReason,
+    Label,
+    Review,
+    Role,
+)
 from storage.state import DialogueState
 
 Status = Literal["open", "handed_over", "closed"]
@@ -24,7 +34,7 @@ class ConversationRow(Base):
     __tablename__ = "conversations"
     __table_args__ = (
         one_of("status", Status),
-        Index("ix_conversations_insights", "pack", "created_at", "policy_version", "last_seq", "id"),
+        Index("ix_conversations_insights", "pack", "created_at", "site", "policy_version", "last_seq", "id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -36,7 +46,11 @@ class ConversationRow(Base):
     policy_version: Mapped[str | None]
     """Which policy chose the last action."""
     visitor: Mapped[str | None]
-    """Opaque token of the browser that may go on with this conversation."""
+    """SHA-256 of the token with which a visitor may go on with this conversation."""
+    site: Mapped[str | None]
+    """The site of the allow-list on which it began; null for the program's own pages and the API."""
+    api_key: Mapped[str | None]
+    """Id of the API key that may go on with it."""
     version: Mapped[int] = mapped_column(default=0, server_default="0")
     """Counts the writes of turns. Each names the version it read, and writes nothing where it is another."""
     last_seq: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -169,6 +183,45 @@ class SecretRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(SealedText)
+
+
+class ApiKeyRow(Base):
+    """A key of the API. Of the secret itself only the SHA-256 is kept: it has 256 random bits."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    digest: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    revoked_at: Mapped[datetime | None]
+
+
+class ThreadRow(Base):
+    """By which name a client of another protocol finds its conversation again."""
+
+    __tablename__ = "threads"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """SHA-256 over the API key and the client's own name for the thread."""
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class OutboxRow(Base):
+    """An event that a webhook has not taken yet."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    webhook: Mapped[str]
+    conversation_id: Mapped[str]
+    """No foreign key: an event may outlive what it tells of, until the conversation is erased."""
+    event: Mapped[Event] = mapped_column(Record(Event, sealed=True))
+    attempts: Mapped[int]
+    due_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When it is to be tried next; null where nobody tries any more."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class StaffRow(Base):

@@ -27,7 +27,8 @@ from storage.messages import (
     customer_message,
     read_messages,
 )
-from storage.records import Decision, Execution, ExecutionStatus, Message, TurnRecord
+from storage.outbox import Outbox, said
+from storage.records import Decision, Event, Execution, ExecutionStatus, Message, TurnRecord
 from storage.state import DialogueState
 from storage.tables import DecisionRow, ExecutionRow, Status, TurnRow
 
@@ -131,8 +132,15 @@ class Turn:
     Its last execution has no outcome: whether it was carried out is known to the business system alone.
     """
 
-    def __init__(self, engine: Engine, conversation_id: str, client_message_id: str | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        conversation_id: str,
+        client_message_id: str | None,
+        outbox: Outbox | None = None,
+    ) -> None:
         self._engine = engine
+        self._outbox = outbox or Outbox()
         self._conversation_id = conversation_id
         self._client_message_id = client_message_id
         self._kept: TurnRecord | None = None
@@ -175,10 +183,11 @@ class Turn:
     def keep(self, record: TurnRecord) -> None:
         """Make what is known so far outlive a crash; the record's last execution is asked for next."""
         first = self._kept is None
-        with self._writing(KEEP_ON, more=int(first)) as (opened, seq):
+        with self._writing(KEEP_ON, more=int(first)) as (opened, seq, events):
             if first:
-                said = customer_message(self._conversation_id, seq, record.text)
-                opened.execute(ADD_MESSAGES, [said])
+                message = customer_message(self._conversation_id, seq, record.text)
+                opened.execute(ADD_MESSAGES, [message])
+                events.append(said(self._conversation_id, as_message(message)))
                 opened.execute(ADD_TURN, [self._turn(seq, record)])
             else:
                 opened.execute(KEEP_TURN, self._this_turn(record))
@@ -194,15 +203,16 @@ class Turn:
             "customer": record.state.customer_id,
             "policy": record.decisions[-1].policy_version if record.decisions else None,
         }
-        with self._writing(FINISH, more=asked + count, **about) as (opened, last):
+        with self._writing(FINISH, more=asked + count, **about) as (opened, last, events):
             first = last - count + 1
             replies = [
                 bot_message(self._conversation_id, seq, draft)
                 for seq, draft in enumerate(record.replies, first)
             ]
-            said = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
-            if said or replies:
-                opened.execute(ADD_MESSAGES, [*said, *replies])
+            question = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
+            if question or replies:
+                opened.execute(ADD_MESSAGES, [*question, *replies])
+            events += self._events([*question, *replies], record.state, record.rating)
             if asked:
                 row = self._turn(first - 1, record)
                 opened.execute(ADD_TURN, [row | {"reply_seq": first, "last_seq": last}])
@@ -217,11 +227,12 @@ class Turn:
     @contextmanager
     def _writing(
         self, change: ReturningUpdate[Any], more: int, **about: Any
-    ) -> Iterator[tuple[Connection, int]]:
-        """A transaction that holds the conversation's row, and the seq of the last of `more` messages.
+    ) -> Iterator[tuple[Connection, int, list[Event]]]:
+        """A transaction that holds the conversation, the seq of the last of `more` messages, and events.
 
         Raises Overtaken where somebody was first.
         """
+        events: list[Event] = []
         if self._done:
             raise RuntimeError(f"Turn {self.number} of {self._conversation_id} is written already")
         mine = {"conversation": self._conversation_id, "seen": self._version, "more": more}
@@ -229,8 +240,22 @@ class Turn:
             seq = opened.execute(change, {**mine, **about, "now": datetime.now(UTC)}).scalar()
             if seq is None:
                 raise Overtaken(self._conversation_id)
-            yield opened, seq
+            yield opened, seq, events
+            self._outbox.put(opened, events)
         self._version += 1
+        self._outbox.tell(events)
+
+    def _events(
+        self, messages: list[dict[str, Any]], after: DialogueState, rating: int | None
+    ) -> list[Event]:
+        events = [said(self._conversation_id, as_message(row)) for row in messages]
+        if after.handed_over and not self.state.handed_over:
+            events.append(Event("handoff", self._conversation_id))
+        if rating is not None:
+            events.append(Event("rated", self._conversation_id, {"stars": rating}))
+        if after.closed and not self.state.closed:
+            events.append(Event("closed", self._conversation_id))
+        return events
 
     def _this_turn(self, record: TurnRecord) -> dict[str, Any]:
         return {"conversation": self._conversation_id, "turn": self.number, "state_after": record.state}

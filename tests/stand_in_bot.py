@@ -10,12 +10,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from chatbot.bot import BadMessage
+from chatbot.bot import BadMessage, UnknownCustomer
+from chatbot.events import Events
 from domains.loader import load_pack
 from domains.schema import Pack
-from storage.conversations import UnknownConversation, UnknownMessage
+from storage.conversations import OtherCustomer, UnknownConversation, UnknownMessage
 from storage.database import StorageError, open_database
-from storage.records import Author, Button, Message
+from storage.outbox import said
+from storage.records import Author, Button, Event, Message, Owner
 
 
 @cache
@@ -30,20 +32,32 @@ CONFIRM = "Shall I send $50 to account 4421?"
 class StandInStore:
     conversations: dict[str, list[Message]] = field(default_factory=dict)
     down: bool = False
+    events: Events = field(default_factory=Events)
+    owners: dict[str, Owner] = field(default_factory=dict)
+    handed_over: set[str] = field(default_factory=set)
+    customers: dict[str, str] = field(default_factory=dict)
     engine: Engine = field(default_factory=lambda: open_database("sqlite://"))
 
-    def history(self, conversation_id: str) -> tuple[Message, ...]:
+    def history(self, conversation_id: str, after: int = 0, limit: int | None = None) -> tuple[Message, ...]:
         self.ping()
         if conversation_id not in self.conversations:
             raise UnknownConversation(conversation_id)
-        return tuple(self.conversations[conversation_id])
+        return tuple(self.conversations[conversation_id][after:][:limit])
 
     def status(self, conversation_id: str) -> str:
         self.history(conversation_id)
-        return "open"
+        return "handed_over" if conversation_id in self.handed_over else "open"
+
+    def owner(self, conversation_id: str) -> Owner:
+        self.history(conversation_id)
+        return self.owners[conversation_id]
+
+    def count_waiting(self) -> int:
+        self.ping()
+        return len(self.handed_over)
 
     def progress(self, conversation_id: str) -> tuple[str, int]:
-        return "open", len(self.history(conversation_id))
+        return self.status(conversation_id), len(self.history(conversation_id))
 
     def rate(self, conversation_id: str, seq: int, rating: int) -> None:
         history = self.history(conversation_id)
@@ -63,6 +77,7 @@ class StandInStore:
         messages = self.conversations[conversation_id]
         message = Message(len(messages) + 1, author, text, buttons, datetime.now(UTC))
         messages.append(message)
+        self.events.publish(said(conversation_id, message))
         return message
 
 
@@ -72,21 +87,29 @@ class StandInBot:
     def __init__(self) -> None:
         self.pack = banking()
         self.store = StandInStore()
+        self.events = self.store.events
         self.thinking = 0.0
         """Seconds that a reply takes."""
         self.calls: list[tuple[str, str, str | None]] = []
         self._answered: dict[tuple[str, str], tuple[Message, ...]] = {}
         self._lock = threading.Lock()
 
-    def start(self, visitor: str | None = None) -> str:
+    def start(self, owner: Owner | None = None) -> str:
         self.store.ping()
         conversation_id = uuid.uuid4().hex
+        self.store.owners[conversation_id] = owner or Owner()
         self.store.conversations[conversation_id] = []
         self.store.add(conversation_id, "bot", "Hello, I am Marlow. How can I help you today?")
         return conversation_id
 
     def close(self) -> None:
         pass
+
+    def recognise(self, conversation_id: str, portal_id: str) -> None:
+        if portal_id == "nobody":
+            raise UnknownCustomer("The business does not know this customer of the site.")
+        if self.store.customers.setdefault(conversation_id, portal_id) != portal_id:
+            raise OtherCustomer(conversation_id)
 
     def reply(
         self, conversation_id: str, text: str, client_message_id: str | None = None
@@ -112,6 +135,8 @@ class StandInBot:
             buttons = (Button("Yes", "Yes, please do"), Button("No", "No, do not"))
             return (self.store.add(conversation_id, "bot", CONFIRM, *buttons),)
         if text == "I would like to talk to a person":
+            self.store.handed_over.add(conversation_id)
+            self.events.publish(Event("handoff", conversation_id))
             return (self.store.add(conversation_id, "bot", "I have passed you on to a colleague."),)
         return (
             self.store.add(conversation_id, "bot", f"You said: {text}"),

@@ -10,8 +10,11 @@ from uuid import UUID, uuid4, uuid5
 
 import gradio as gr
 
-from chatbot.api import split_words
+from chatbot.access import Access, Caller, Session
 from chatbot.bot import LONGEST_MESSAGE, BadMessage, Chatbot
+from chatbot.rates import TooMany
+from chatbot.streams import split_words
+from storage.api_keys import digest
 from storage.conversations import UnknownConversation
 from storage.database import StorageError
 from storage.masking import mask
@@ -39,9 +42,9 @@ POLL_SECONDS = 0.7
 """How often the page looks for news while a colleague has the conversation, or is waited for."""
 LONGEST_INPUT = 2 * LONGEST_MESSAGE
 """More than the bot takes, so that it can say so; less than what the server reads of one request."""
-STORAGE_SECRET = "conversation"
-"""Gradio encrypts what it keeps in the browser with a key that it also sends there. It protects nothing, but
-must survive a restart."""
+SESSION = "async () => [await (await import('/session.js')).session()]"
+"""The session that this browser had, from its own storage or from the page that holds this one in a frame."""
+KEEP = "async (session) => (await import('/session.js')).keep(session)"
 
 TYPING = {"role": "assistant", "content": "…"}
 
@@ -51,23 +54,21 @@ Updates = dict[Any, Any]
 logger = logging.getLogger(__name__)
 
 
-def build_page(bot: Chatbot) -> gr.Blocks:
-    """The chat page of `bot`."""
-    return ChatPage(bot).blocks
+def build_page(bot: Chatbot, access: Access) -> gr.Blocks:
+    """The chat page of `bot`, alone or in a site's frame."""
+    return ChatPage(bot, access).blocks
 
 
 class ChatPage:
     """The components of the page, and what happens when a customer touches them."""
 
-    def __init__(self, bot: Chatbot) -> None:
-        self.bot = bot
+    def __init__(self, bot: Chatbot, access: Access) -> None:
+        self.bot, self.access = bot, access
         domain = bot.pack.domain
         self.blocks = gr.Blocks(title=f"{domain.business} – chat", analytics_enabled=False, fill_height=True)
         self.blocks.queue(api_open=False, default_concurrency_limit=VISITORS_AT_ONCE)
         with self.blocks:
-            self.conversation = gr.BrowserState(
-                storage_key=f"conversation-{bot.pack.name}", secret=STORAGE_SECRET
-            )
+            self.session = gr.Textbox(visible="hidden", elem_id="session", label="Session")
             self.nonce = gr.State(uuid4())
             self.seen = gr.State(0)
             self.timer = gr.Timer(POLL_SECONDS, active=False)
@@ -110,7 +111,6 @@ class ChatPage:
                     max_lines=5,
                     max_length=LONGEST_INPUT,
                     submit_btn="Send",
-                    autofocus=True,
                     elem_id="box",
                     html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="send"),
                 )
@@ -121,72 +121,82 @@ class ChatPage:
             self._connect()
 
     def _connect(self) -> None:
-        everything = [self.chat, self.suggestions, self.box, self.conversation, self.nonce]
+        everything = [self.chat, self.suggestions, self.box, self.session, self.nonce]
         everything += [self.seen, self.timer]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        self.blocks.load(self.load, self.conversation, everything, **quiet)
+        self.blocks.load(self.load, self.session, everything, js=SESSION, **quiet)
+        self.session.change(None, self.session, None, js=KEEP, **quiet)
         self.renew.click(self.start, None, everything, **quiet)
-        self.box.submit(self.send_typed, [self.box, self.conversation, self.nonce], everything, **quiet)
-        self.suggestions.select(self.send_pressed, [self.conversation, self.nonce], everything, **quiet)
-        self.person.click(self.send_wish_for_person, [self.conversation, self.nonce], everything, **quiet)
-        self.timer.tick(self.poll, [self.conversation, self.seen], everything, **quiet)
-        self.chat.like(self.rate, self.conversation, None, **quiet)
+        self.box.submit(self.send_typed, [self.box, self.session, self.nonce], everything, **quiet)
+        self.suggestions.select(self.send_pressed, [self.session, self.nonce], everything, **quiet)
+        self.person.click(self.send_wish_for_person, [self.session, self.nonce], everything, **quiet)
+        self.timer.tick(self.poll, [self.session, self.seen], everything, **quiet)
+        self.chat.like(self.rate, self.session, None, **quiet)
 
-    def load(self, conversation_id: str | None) -> Updates:
+    def load(self, session: str | None, request: gr.Request) -> Updates:
         """Show the conversation that this browser had, or start one."""
         try:
-            conversation_id, history = self._open(conversation_id)
+            opened, history = self._open(session, request)
+        except TooMany as error:
+            gr.Warning(str(error), title="Please wait")
+            return dict(gr.skip())
         except Exception:
             logger.exception("the chat page could not be loaded")
             gr.Warning(UNREACHABLE, title="No connection")
             return dict(gr.skip())
-        return self._show(conversation_id, history) | {
-            self.conversation: conversation_id,
-            self.nonce: uuid4(),
-        }
+        return self._show(opened, history) | {self.session: str(opened), self.nonce: uuid4()}
 
-    def start(self) -> Updates:
+    def start(self, request: gr.Request) -> Updates:
         """Start a new conversation."""
-        return self.load(None)
+        return self.load(None, request)
 
-    def poll(self, conversation_id: str, seen: int) -> Updates:
+    def poll(self, session: str, seen: int) -> Updates:
         """What a colleague wrote meanwhile: nobody presses anything for that."""
+        opened = Session.read(session)
+        if opened is None:
+            return dict(gr.skip())
         try:
-            if self.bot.store.progress(conversation_id) == ("handed_over", seen):
+            self.access.check(opened)
+            if self.bot.store.progress(opened.conversation_id) == ("handed_over", seen):
                 return dict(gr.skip())
-            return self._show(conversation_id, self.bot.store.history(conversation_id))
+            return self._show(opened, self.bot.store.history(opened.conversation_id))
         except StorageError as error:
             logger.warning("the chat page could not look for news: %s", error)
             return dict(gr.skip())
 
-    def send_typed(self, text: str, conversation_id: str | None, nonce: UUID) -> Iterator[Updates]:
+    def send_typed(
+        self, text: str, session: str | None, nonce: UUID, request: gr.Request
+    ) -> Iterator[Updates]:
         if not text or text.isspace():
             yield gr.skip()
             return
-        yield from self._send(text, conversation_id, nonce, typed=True)
+        yield from self._send(text, session, nonce, request, typed=True)
 
     def send_pressed(
-        self, pressed: gr.SelectData, conversation_id: str | None, nonce: UUID
+        self, pressed: gr.SelectData, session: str | None, nonce: UUID, request: gr.Request
     ) -> Iterator[Updates]:
-        yield from self._send(pressed.value[0], conversation_id, nonce)
+        yield from self._send(pressed.value[0], session, nonce, request)
 
-    def send_wish_for_person(self, conversation_id: str | None, nonce: UUID) -> Iterator[Updates]:
-        yield from self._send(PERSON, conversation_id, nonce)
+    def send_wish_for_person(
+        self, session: str | None, nonce: UUID, request: gr.Request
+    ) -> Iterator[Updates]:
+        yield from self._send(PERSON, session, nonce, request)
 
-    def rate(self, thumb: gr.LikeData, conversation_id: str) -> None:
+    def rate(self, thumb: gr.LikeData, session: str, request: gr.Request) -> None:
         """Store a thumb. Row i of the chat is message i of the history, as groups are off."""
         try:
-            message = self.bot.store.history(conversation_id)[cast(int, thumb.index)]
+            opened, history = self._open(session, request)
+            message = history[cast(int, thumb.index)]
             if message.author == "agent":
                 gr.Info("You can rate our colleague when the conversation is over.", title="Not yet")
                 return
-            self.bot.store.rate(conversation_id, message.seq, RATINGS.get(thumb.liked, 0))
+            self.bot.store.rate(opened.conversation_id, message.seq, RATINGS.get(thumb.liked, 0))
         except Exception:
             logger.exception("a rating could not be stored")
             gr.Warning("Your rating could not be saved.", title="Not saved")
 
     def _send(
-        self, text: str, conversation_id: str | None, nonce: UUID, typed: bool = False
+        self, text: str, session: str | None, nonce: UUID, request: gr.Request, typed: bool = False
     ) -> Iterator[Updates]:
         """Show the customer's message, then the bot's. What was not accepted goes back into the text box.
 
@@ -195,24 +205,24 @@ class ChatPage:
         """
         unsent: Updates = {self.box: text if typed else gr.skip()}
         try:
-            conversation_id, history = self._open(conversation_id)
-            unsent |= self._show(conversation_id, history)
+            opened, history = self._open(session, request)
+            unsent |= self._show(opened, history)
             text = text if typed else _text_behind(text, history)
             rows = [*_rows(history), {"role": "user", "content": escape(mask(text), quote=False)}]
             yield {
                 self.chat: gr.update(value=[*rows, TYPING], elem_classes=["typing"]),
                 self.suggestions: gr.update(visible=False),
                 self.box: "" if typed else gr.skip(),
-                self.conversation: conversation_id,
+                self.session: str(opened),
             }
-            replies = self.bot.reply(conversation_id, text, str(uuid5(nonce, text)))
+            replies = self.bot.reply(opened.conversation_id, text, str(uuid5(nonce, text)))
             for frame in range(1, FRAMES if replies else 1):
                 revealed = _rows(_reveal(replies, frame / FRAMES))
                 yield {self.chat: gr.update(value=[*rows, *revealed], elem_classes=[])}
                 time.sleep(ANIMATION_SECONDS / FRAMES)
-            shown = self._show(conversation_id, self.bot.store.history(conversation_id))
+            shown = self._show(opened, self.bot.store.history(opened.conversation_id))
             yield shown | {self.nonce: uuid4()}
-        except BadMessage as error:
+        except (BadMessage, TooMany) as error:
             gr.Warning(escape(str(error)), title="Not sent")
             yield unsent
         except Exception:
@@ -220,17 +230,20 @@ class ChatPage:
             gr.Warning(SORRY, title="Not sent")
             yield unsent
 
-    def _open(self, conversation_id: str | None) -> tuple[str, tuple[Message, ...]]:
-        """The conversation with its history; a new one where the browser's is not known."""
-        if isinstance(conversation_id, str):
+    def _open(self, session: str | None, request: gr.Request) -> tuple[Session, tuple[Message, ...]]:
+        """The session with its history; a new one where the browser's is not known. Raises TooMany."""
+        address = request.client.host
+        opened = Session.read(session)
+        if opened is not None:
             try:
-                return conversation_id, self.bot.store.history(conversation_id)
+                self.access.enter(opened.conversation_id, Caller(address, visitor=digest(opened.token)))
+                return opened, self.bot.store.history(opened.conversation_id)
             except UnknownConversation:
                 logger.info("a browser came with an unknown conversation")
-        conversation_id = self.bot.start()
-        return conversation_id, self.bot.store.history(conversation_id)
+        opened = self.access.start(Caller(address), request.query_params.get("site"))
+        return opened, self.bot.store.history(opened.conversation_id)
 
-    def _show(self, conversation_id: str, history: Sequence[Message]) -> Updates:
+    def _show(self, opened: Session, history: Sequence[Message]) -> Updates:
         labels = [button.label for button in history[-1].buttons]
         if not labels and all(message.author != "customer" for message in history):
             labels = list(STARTERS)
@@ -241,7 +254,7 @@ class ChatPage:
                 samples=[[label] for label in labels], sample_labels=labels, visible=bool(labels)
             ),
             self.seen: len(history),
-            self.timer: gr.Timer(active=self.bot.store.status(conversation_id) == "handed_over"),
+            self.timer: gr.Timer(active=self.bot.store.status(opened.conversation_id) == "handed_over"),
         }
 
 

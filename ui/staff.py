@@ -26,7 +26,7 @@ def add_staff_pages(app: FastAPI, bot: Chatbot) -> None:
     """To be called before anything is mounted on /, which takes all that is left."""
     engine = bot.store.engine
     add_sign_in(app, engine, bot.pack.domain.business, tuple(ROLES))
-    desk = AgentDesk(bot, Desk(engine))
+    desk = AgentDesk(bot, Desk(engine, outbox=bot.store.outbox))
     _mount(app, DeskPage(desk).blocks, "/desk")
     add_downloads(app, bot)
     _mount(app, ReviewPage(bot).blocks, "/review")

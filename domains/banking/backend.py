@@ -82,6 +82,14 @@ class DemoBank:
             )
             return result
 
+    def find_customer(self, portal_id: str) -> str | None:
+        """The portal calls customers H-1, H-2, and so on, by their number in the bank."""
+        number = portal_id.removeprefix("H-")
+        if number == portal_id or not number.isdecimal() or len(number) > 9:
+            return None
+        with _database_trouble(), Session(self._engine) as session:
+            return None if session.get(Customer, int(number)) is None else str(int(number))
+
     def balance(self, account_number: str) -> int:
         """Of any account, in cents."""
         with _database_trouble(), Session(self._engine) as session:

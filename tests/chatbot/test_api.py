@@ -1,6 +1,7 @@
 """The HTTP interface over a scripted bot."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,8 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from chatbot.api import create_api, split_words
+from chatbot.api import create_api
+from chatbot.streams import split_words
 from tests.stand_in_bot import CONFIRM, StandInBot
 
 LIMIT = 64 * 1024
@@ -27,7 +29,7 @@ def client(bot: StandInBot) -> Iterator[TestClient]:
 
 @pytest.fixture
 def conversation(client: TestClient) -> str:
-    """The path of a new conversation."""
+    """The path of a new conversation, whose cookie the client keeps."""
     return f"/v1/conversations/{client.post('/v1/conversations').json()['id']}"
 
 
@@ -243,12 +245,25 @@ def test_the_openapi_document_names_every_operation_and_its_errors(client: TestC
         "/v1/conversations",
         "/v1/conversations/{conversation_id}",
         "/v1/conversations/{conversation_id}/messages",
+        "/v1/conversations/{conversation_id}/events",
+        "/v1/conversations/{conversation_id}/customer",
         "/v1/conversations/{conversation_id}/messages/{seq}/rating",
+        "/v1/models",
+        "/v1/chat/completions",
+        "/webhooks/rest/webhook",
         "/healthz",
         "/readyz",
+        "/metrics",
     }
     responses = document["paths"]["/v1/conversations/{conversation_id}/messages"]["post"]["responses"]
-    assert set(responses) == {"200", "404", "413", "422", "503"}
+    assert set(responses) == {"200", "400", "401", "403", "404", "408", "413", "422", "429", "503"}
     assert set(responses["200"]["content"]) == {"application/json", "text/event-stream"}
     assert set(responses["422"]["content"]) == {"application/problem+json"}
-    assert client.get("/docs").status_code == 200
+
+
+def test_the_documents_need_no_other_site(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert "//" not in address
+        assert client.get(f"/{address}").status_code == 200

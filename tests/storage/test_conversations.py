@@ -12,7 +12,7 @@ from nlu.understanding import Entity, IntentScore, Understanding
 from storage.conversations import ConversationStore, UnknownConversation, UnknownMessage
 from storage.database import StorageError, open_database, transaction
 from storage.migration import check, upgrade
-from storage.records import Button, Decision, Draft, Execution, TurnRecord
+from storage.records import Button, Decision, Draft, Execution, Owner, TurnRecord
 from storage.slots import SlotValue
 from storage.state import DialogueState, Result
 from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, TurnRow
@@ -85,7 +85,7 @@ def count_rows(engine: Engine) -> dict[str, int | None]:
 
 
 def test_that_a_new_conversation_is_open_and_empty(store: ConversationStore) -> None:
-    conversation = store.create("banking", visitor="browser-1")
+    conversation = store.create("banking", Owner("browser-1"))
     assert store.history(conversation) == ()
     assert store.status(conversation) == "open"
     assert store.state(conversation) == DialogueState()

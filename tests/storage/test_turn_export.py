@@ -14,6 +14,7 @@ from storage.conversations import ConversationStore
 from storage.database import StorageError, open_database, transaction
 from storage.encryption import new_key
 from storage.migration import upgrade
+from storage.records import Owner
 from storage.tables import TurnRow
 from storage.turn_export import export_turns, learning_rows
 from storage.vault import pseudonyms, unlock
@@ -88,7 +89,7 @@ def test_that_a_turn_is_exported_with_all_that_learning_needs(
 def test_that_nothing_in_an_export_identifies_anybody(
     engine: Engine, store: ConversationStore, tmp_path: Path
 ) -> None:
-    conversation = store.create("banking", visitor="visitor-token")
+    conversation = store.create("banking", Owner("visitor-token"))
     take_turn(store, conversation, "client-message-1")
     for texts in (False, True):
         path = tmp_path / f"{texts}.jsonl"

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.stand_in_bot import StandInBot
 from tests.ui.window import visit
@@ -28,18 +28,31 @@ CHROMIUM_OPTIONS = [
 PATIENCE_MS = 15_000
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def chromium_path() -> str:
+    """Skips the test where there is none."""
     chromium = shutil.which("chromium")
     if chromium is None:
         reason = "Debian's chromium is not installed: apt-get install chromium"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+    return chromium
+
+
+@pytest.fixture(scope="module")
+def playwright_driver() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=CHROMIUM_OPTIONS)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright_driver: Playwright) -> Iterator[Browser]:
+    chromium = chromium_path()
+    browser = playwright_driver.chromium.launch(
+        executable_path=chromium, headless=True, args=CHROMIUM_OPTIONS
+    )
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

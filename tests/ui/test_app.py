@@ -1,9 +1,14 @@
 """The whole application without a browser."""
 
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
+import pytest
 from fastapi.testclient import TestClient
 
+from chatbot.access import Access, Session
+from chatbot.workers import Workers
 from tests.stand_in_bot import StandInBot
 from ui.app import create_app_for
 from ui.chat import ChatPage
@@ -19,8 +24,10 @@ def test_the_api_and_its_documents_stay_reachable_beside_the_page(bot: StandInBo
 
 def test_the_page_swallows_no_error_of_the_api(bot: StandInBot) -> None:
     with TestClient(create_app_for(bot)) as client:
-        for response in [client.get("/v1/nothing"), client.get("/v1/conversations")]:
-            assert response.status_code == 404
+        nothing, wrong_method = client.get("/v1/nothing"), client.get("/v1/conversations")
+        assert (nothing.status_code, wrong_method.status_code) == (404, 405)
+        assert wrong_method.headers["allow"] == "POST"
+        for response in (nothing, wrong_method):
             assert response.headers["content-type"] == "application/problem+json"
 
 
@@ -30,17 +37,43 @@ def test_nobody_can_leave_a_file_on_the_server(bot: StandInBot) -> None:
         assert response.status_code == 413
 
 
-def test_two_sends_from_the_same_state_of_the_page_are_one_message(bot: StandInBot) -> None:
-    page = ChatPage(bot)
-    conversation_id = bot.start()
-    nonce = uuid4()
+@pytest.fixture
+def chat_page(bot: StandInBot) -> ChatPage:
+    return ChatPage(bot, Access(bot, Workers(), lambda text: None))
+
+
+def by(address: str) -> Any:
+    """What Gradio tells of the browser that did something."""
+    return SimpleNamespace(client=SimpleNamespace(host=address), query_params={})
+
+
+def said(bot: StandInBot, session: str) -> list[str]:
+    history = bot.store.history(Session.read(session).conversation_id)
+    return [message.text for message in history if message.author == "customer"]
+
+
+def test_two_sends_from_the_same_state_of_the_page_are_one_message(
+    bot: StandInBot, chat_page: ChatPage
+) -> None:
+    session, nonce = chat_page.load(None, by("visitor"))[chat_page.session], uuid4()
     for _ in range(2):
-        list(page.send_typed("hello", conversation_id, nonce))
-    list(page.send_typed("hello", conversation_id, uuid4()))
-    said = [message.text for message in bot.store.history(conversation_id) if message.author == "customer"]
-    assert said == ["hello", "hello"]
+        list(chat_page.send_typed("hello", session, nonce, by("visitor")))
+    list(chat_page.send_typed("hello", session, uuid4(), by("visitor")))
+    assert said(bot, session) == ["hello", "hello"]
 
 
-def test_an_empty_message_is_not_sent(bot: StandInBot) -> None:
-    list(ChatPage(bot).send_typed(" \n", bot.start(), uuid4()))
+def test_an_empty_message_is_not_sent(bot: StandInBot, chat_page: ChatPage) -> None:
+    list(chat_page.send_typed(" \n", None, uuid4(), by("visitor")))
     assert bot.calls == []
+
+
+def test_a_session_with_another_token_shows_nothing_of_the_conversation(
+    bot: StandInBot, chat_page: ChatPage
+) -> None:
+    session = chat_page.load(None, by("visitor"))[chat_page.session]
+    list(chat_page.send_typed("hello", session, uuid4(), by("visitor")))
+    stolen = f"{Session.read(session).conversation_id}.guessed"
+    mine = chat_page.load(stolen, by("thief"))[chat_page.session]
+    assert Session.read(mine).conversation_id != Session.read(session).conversation_id
+    list(chat_page.send_typed("give me that", stolen, uuid4(), by("thief")))
+    assert said(bot, session) == ["hello"]
