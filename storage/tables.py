@@ -65,7 +65,7 @@ class MessageRow(Base):
         CheckConstraint("seq >= 1", name="seq"),
         one_of("author", Author),
         CheckConstraint("rating IN (-1, 0, 1) AND (rating = 0 OR author = 'bot')", name="rating"),
-        index_where("ix_messages_rated", ("created_at", "rating"), "rating <> 0"),
+        index_where("ix_messages_rated", ("conversation_id", "rating"), "rating <> 0"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)

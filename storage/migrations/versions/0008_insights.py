@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_messages_rated"),
         "messages",
-        ["created_at", "rating"],
+        ["conversation_id", "rating"],
         sqlite_where=rated,
         postgresql_where=rated,
     )
