@@ -22,7 +22,7 @@ from chatbot.conversation_routes import build_conversation_routes
 from chatbot.logs import RequestLog
 from chatbot.origins import ContentPolicy, OriginCheck
 from chatbot.portal import Portal
-from chatbot.problems import RETRY_AFTER, BodyLimit, answer_errors, problem, problems
+from chatbot.problems import RETRY_AFTER, BodyLimit, Failsafe, answer_errors, problem, problems
 from chatbot.rasa import build_rasa_routes
 from chatbot.rates import RateConfig, Rates
 from chatbot.recovery import recover
@@ -79,6 +79,7 @@ def create_api(bot: Chatbot, config: ApiConfig | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=config.body_limit, seconds=config.body_seconds)
     app.add_middleware(OriginCheck, allowed=config.portal.origins)
     app.add_middleware(ContentPolicy, portal=config.portal)
+    app.add_middleware(Failsafe)
     app.add_middleware(RequestLog)  # the outermost
     answer_errors(app)
     access = Access(

@@ -10,6 +10,7 @@ from typer.main import get_command
 from chatbot import (
     api_key_commands,
     database_commands,
+    learning_commands,
     privacy_commands,
     review_commands,
     serve_commands,
@@ -27,6 +28,13 @@ MODEL_COMMANDS = {
     },
     "check": {"nlu": "nlu_commands.check_nlu"},
     "evaluate": {"nlu": "nlu_commands.evaluate_nlu", "policy": "policy_commands.evaluate_policy"},
+    "policies": {
+        "list": "registry_commands.list_policies",
+        "show": "registry_commands.show_policy",
+        "add": "registry_commands.add_policy",
+        "promote": "registry_commands.promote_policy",
+        "rollback": "registry_commands.rollback_policy",
+    },
 }
 
 
@@ -54,6 +62,10 @@ app.add_typer(typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Train a mo
 checks = typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Check data before it is trained on.")
 app.add_typer(checks, name="check")
 app.add_typer(typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Measure a model."), name="evaluate")
+app.command("simulate")(learning_commands.simulate)
+app.command("retrain")(learning_commands.retrain)
+versions = typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Versions of the policy: which one serves.")
+app.add_typer(versions, name="policies")
 app.add_typer(database_commands.app, name="database")
 app.add_typer(api_key_commands.app, name="api-keys")
 app.add_typer(privacy_commands.customers, name="customers")

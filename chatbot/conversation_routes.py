@@ -143,7 +143,7 @@ def build_conversation_routes(access: Access, workers: Workers) -> APIRouter:
 _LIVE: dict[str, Any] = {
     "text/event-stream": {
         "schema": {"type": "string"},
-        "example": 'event: status\ndata: {"status": "open"}\n\n'
+        "example": 'event: status\ndata: {"status": "open", "last": 3}\n\n'
         'id: 4\nevent: message\ndata: {"seq": 4, "author": "agent", "text": "Good morning"}\n\n',
     }
 }

@@ -17,6 +17,8 @@ CONTENT = (
     "frame-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {ancestors}"
 )
 """'unsafe-eval' is for Gradio, which makes functions of its listeners; inline scripts need the nonce."""
+READING = ("GET", "HEAD")
+"""What a page of any site may cause, as with a picture, though it cannot read what it gets."""
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -38,11 +40,8 @@ class OriginCheck:
         if origin is None or _is_own(origin, headers):
             return await self.app(scope, receive, send)
         if not scope["path"].startswith("/v1/") or origin.lower() not in self._allowed:
-            if scope["method"] in (
-                "GET",
-                "HEAD",
-            ):  # a script or picture that any page may show; not to be read
-                return await self.app(scope, receive, send)
+            if scope["method"] in READING:
+                return await self.app(scope, receive, _unreadable(send))
             refusal = problem(403, "This site is not on the list of those that may call the chat.")
             return await refusal(scope, receive, send)
         if scope["method"] == "OPTIONS":
@@ -120,6 +119,19 @@ def _answer_preflight(origin: str) -> Response:
     answer.headers["Access-Control-Allow-Headers"] = "Accept, Authorization, Content-Type, Last-Event-ID"
     answer.headers["Access-Control-Max-Age"] = "600"
     return answer
+
+
+def _unreadable(send: Send) -> Send:
+    """Without what Gradio says for itself about other sites."""
+
+    async def send_unreadable(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name in [name for name in headers.keys() if name.startswith("access-control-")]:  # noqa: SIM118
+                del headers[name]
+        await send(message)
+
+    return send_unreadable
 
 
 def _allow(headers: MutableHeaders, origin: str) -> None:

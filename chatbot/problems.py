@@ -53,6 +53,31 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
+class Failsafe:
+    """Answers 500 where the application fails, and logs that as part of the request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = scope["type"] != "http"
+
+        async def send_and_note(message: AsgiMessage) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception as error:
+            if begun:  # too late for an answer: the server breaks the connection, and logs
+                raise
+            ERRORS.labels("unexpected").inc()
+            logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            answer = problem(500, "The service failed. The failure was logged.")
+            await answer(scope, receive, send)
+
+
 class BodyLimit:
     """Reads the whole body before anybody works on it.
 
@@ -100,7 +125,7 @@ class BodyLimit:
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Answer every error with a problem; none with a traceback."""
+    """Answer every error with a problem; what nobody foresaw is left to Failsafe."""
 
     @app.exception_handler(UnknownConversation)
     def answer_unknown(request: Request, error: UnknownConversation) -> Response:
@@ -154,12 +179,6 @@ def answer_errors(app: FastAPI) -> None:
         ERRORS.labels("overloaded").inc()
         logger.warning("%s %s: %s", request.method, request.url.path, error)
         return problem(503, f"{error} Please try again.", {"Retry-After": RETRY_AFTER})
-
-    @app.exception_handler(Exception)
-    def answer_unexpected(request: Request, error: Exception) -> Response:
-        ERRORS.labels("unexpected").inc()
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem(500, "The service failed. The failure was logged.")
 
 
 def _describe(fault: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ class LiveStreams:
                     before = status
                     status, last = await self._workers.run(self._bot.store.progress, conversation_id)
                     if status != before:
-                        yield _event("status", {"status": status})
+                        yield _event("status", {"status": status, "last": last})
                     new = last > after
                     messages = await self._workers.run(self._history, conversation_id, after) if new else ()
                 except UnknownConversation:  # erased meanwhile

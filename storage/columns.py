@@ -1,5 +1,6 @@
 """Column types, and what the tables have in common."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -54,6 +55,19 @@ class SealedText(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else load_text(value, dialect)
+
+
+class Base64(TypeDecorator[bytes]):
+    """Bytes as text, which a backup's lines of JSON can hold."""
+
+    impl = Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> str | None:
+        return None if value is None else b64encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else b64decode(value)
 
 
 class Record(TypeDecorator[Any]):

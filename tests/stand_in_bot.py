@@ -16,7 +16,7 @@ from domains.loader import load_pack
 from domains.schema import Pack
 from storage.conversations import OtherCustomer, UnknownConversation, UnknownMessage
 from storage.database import StorageError, open_database
-from storage.outbox import said
+from storage.outbox import Outbox, said
 from storage.records import Author, Button, Event, Message, Owner
 
 
@@ -33,6 +33,7 @@ class StandInStore:
     conversations: dict[str, list[Message]] = field(default_factory=dict)
     down: bool = False
     events: Events = field(default_factory=Events)
+    outbox: Outbox = field(default_factory=Outbox)
     owners: dict[str, Owner] = field(default_factory=dict)
     handed_over: set[str] = field(default_factory=set)
     customers: dict[str, str] = field(default_factory=dict)

@@ -10,7 +10,8 @@ const LONGEST_PAUSE_MS = 30000;
 let port = null; // to the page that holds us
 let current = null;
 let customer = null; // the identity token of who is signed in to the page around
-let seen; // number of the last message that the visitor saw on an earlier page
+let last; // number of the last message that the page around knows of
+let status = null;
 let stream = null;
 
 document.documentElement.classList.toggle("embedded", framed);
@@ -29,7 +30,7 @@ export async function session() {
 	const greeting = await connected;
 	if (!greeting) return null;
 	customer = greeting.customer;
-	seen = greeting.session ? greeting.seen : undefined;
+	last = greeting.session ? greeting.seen : undefined;
 	return greeting.session || null;
 }
 
@@ -37,7 +38,9 @@ export async function session() {
 export function keep(opened) {
 	if (!opened || opened === current) return;
 	const first = current === null;
+	if (!first) last = undefined;
 	current = opened;
+	status = null;
 	if (framed) {
 		post({ type: "session", session: opened });
 		if (first) post({ type: "ready" });
@@ -48,8 +51,7 @@ export function keep(opened) {
 		if (first) focusBox();
 	}
 	identify();
-	watch(seen);
-	seen = undefined;
+	follow();
 }
 
 /* Offers itself to the page around, and takes the first answer that comes from an origin of the site. */
@@ -119,14 +121,19 @@ async function identify() {
 	}
 }
 
-/* Follows the conversation, and passes on what happens in it. */
-async function watch(after) {
+/* Follows the conversation for the page around, while anybody looks: browsers allow a server few connections. */
+function follow() {
 	stream?.abort();
-	const mine = (stream = new AbortController());
+	if (framed && current && !document.hidden) watch((stream = new AbortController()));
+}
+
+document.addEventListener("visibilitychange", follow);
+
+async function watch(mine) {
 	let pause = 1000;
 	while (!mine.signal.aborted) {
 		try {
-			const query = after === undefined ? "" : `?after=${after}`;
+			const query = last === undefined ? "" : `?after=${last}`;
 			const answer = await request(`events${query}`, {
 				signal: mine.signal,
 				headers: { Accept: "text/event-stream" },
@@ -135,7 +142,6 @@ async function watch(after) {
 			if (!answer.ok) throw new Error(answer.statusText);
 			for await (const { name, data } of readEvents(answer.body)) {
 				pause = 1000;
-				if (name === "message") after = data.seq;
 				happen(name, data);
 			}
 		} catch {
@@ -162,12 +168,12 @@ async function* readEvents(body) {
 	}
 }
 
-let status = null;
-
 function happen(name, data) {
 	if (name === "message") {
+		last = data.seq;
 		post({ type: "message", message: data });
 	} else if (name === "status") {
+		last ??= data.last;
 		if (data.status === "handed_over" && status !== null && status !== data.status) post({ type: "handoff" });
 		status = data.status;
 	}

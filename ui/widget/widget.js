@@ -294,7 +294,8 @@ See docs/embedding.md for `window.deskmoe`. */
 		setLocale(script.dataset.locale || document.documentElement.lang || "en");
 		build();
 		const idle = window.requestIdleCallback || ((work) => setTimeout(work, 200));
-		const later = () => idle(load, { timeout: 3000 });
+		const look = () => (document.hidden ? document.addEventListener("visibilitychange", load, { once: true }) : load());
+		const later = () => idle(look, { timeout: 3000 });
 		if (wasOpen()) open();
 		else if (document.readyState === "complete") later();
 		else window.addEventListener("load", later);
