@@ -5,12 +5,12 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from chatbot import metrics
 from chatbot.bot import Chatbot
 from chatbot.portal import Portal
 from chatbot.reply import TemplateReply
 from chatbot.settings import Settings
-from dialog_policy.policy import load_policy
+from dialog_policy.exploration import Exploration
+from dialog_policy.registry import PolicyRegistry, install_shipped
 from domains.loader import load_pack
 from nlu.parser import load_parser
 from storage.conversations import ConversationStore
@@ -27,16 +27,16 @@ def build_chatbot(settings: Settings, portal: Portal | None = None) -> Chatbot:
     """Load pack, models and database. Raises PackError, ModelError, PolicyError, StorageError."""
     pack = load_pack(settings.domain)
     parser = load_parser(settings.models / "nlu", pack)
-    policy = load_policy(settings.models / "policy", pack)
     engine = open_database(settings.database)
     upgrade(engine)
     unlock(engine, settings.keys, required=settings.encryption == "required")
     if not settings.keys:
         logger.warning("Customers' texts and values are stored in clear; to encrypt them set %s", VARIABLE)
+    install_shipped(engine, settings.models / "policy", pack)
+    policies = PolicyRegistry(engine, pack, Exploration(settings.explore))
     backend = pack.backend(business_database(settings.database, pack.name))
     store = ConversationStore(engine, Outbox(tuple(portal.webhooks) if portal else ()))
-    metrics.POLICY.labels(policy.version).set(1)
-    return Chatbot(pack, parser, policy, backend, TemplateReply(pack), store)
+    return Chatbot(pack, parser, policies, backend, TemplateReply(pack), store)
 
 
 def business_database(url: str, pack: str) -> str:

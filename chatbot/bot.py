@@ -14,7 +14,7 @@ from chatbot.logs import within
 from chatbot.metrics import count_turn
 from chatbot.plan import Plan
 from chatbot.reply import TemplateReply
-from dialog_policy.policy import Policy
+from dialog_policy.policy import Policies
 from dialog_policy.rules import concrete
 from domains.backend import CUSTOMER_ID, Backend, BackendError
 from domains.schema import Pack
@@ -48,12 +48,12 @@ class Chatbot:
         self,
         pack: Pack,
         parser: Parser,
-        policy: Policy,
+        policies: Policies,
         backend: Backend,
         writer: TemplateReply,
         store: ConversationStore,
     ) -> None:
-        self.pack, self.parser, self.policy = pack, parser, policy
+        self.pack, self.parser, self.policies = pack, parser, policies
         self.backend, self.writer, self.store = backend, writer, store
         self.gate = Gate()
         self.events = Events()
@@ -150,10 +150,11 @@ class Chatbot:
 
     def _decide(self, turn: Turn, plan: Plan) -> None:
         """Let the policy act until it waits for the customer, or for a business system out of reach."""
+        policy = self.policies.of(turn.conversation_id, plan.policy_version or turn.policy_version)
         while not plan.waits:
-            choice = self.policy.choose(plan.state)
+            choice = policy.choose(plan.state)
             action = concrete(choice.action, plan.state)
-            plan.add(choice, action, self.policy.version, self.pack)
+            plan.add(choice, action, policy.version, self.pack)
             if action.kind in ("authenticate", "execute") and not self._execute(turn, plan, action):
                 break
 

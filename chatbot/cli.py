@@ -7,7 +7,15 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from chatbot import api_key_commands, database_commands, privacy_commands, serve_commands, staff_commands
+from chatbot import (
+    api_key_commands,
+    database_commands,
+    learning_commands,
+    privacy_commands,
+    review_commands,
+    serve_commands,
+    staff_commands,
+)
 from domains.document import PackError
 from nlu.text_files import DataError
 from storage.database import StorageError
@@ -20,6 +28,13 @@ MODEL_COMMANDS = {
     },
     "check": {"nlu": "nlu_commands.check_nlu"},
     "evaluate": {"nlu": "nlu_commands.evaluate_nlu", "policy": "policy_commands.evaluate_policy"},
+    "policies": {
+        "list": "registry_commands.list_policies",
+        "show": "registry_commands.show_policy",
+        "add": "registry_commands.add_policy",
+        "promote": "registry_commands.promote_policy",
+        "rollback": "registry_commands.rollback_policy",
+    },
 }
 
 
@@ -47,11 +62,18 @@ app.add_typer(typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Train a mo
 checks = typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Check data before it is trained on.")
 app.add_typer(checks, name="check")
 app.add_typer(typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Measure a model."), name="evaluate")
+app.command("simulate")(learning_commands.simulate)
+app.command("retrain")(learning_commands.retrain)
+versions = typer.Typer(no_args_is_help=True, cls=LaterGroup, help="Versions of the policy: which one serves.")
+app.add_typer(versions, name="policies")
 app.add_typer(database_commands.app, name="database")
 app.add_typer(api_key_commands.app, name="api-keys")
 app.add_typer(privacy_commands.customers, name="customers")
 app.add_typer(privacy_commands.keys, name="keys")
+privacy_commands.export.command("corrections")(review_commands.export_corrections)
+privacy_commands.export.command("label-studio")(review_commands.export_label_studio)
 app.add_typer(privacy_commands.export, name="export")
+app.add_typer(review_commands.imports, name="import")
 app.command("audit")(privacy_commands.show_audit)
 app.add_typer(staff_commands.app, name="staff")
 

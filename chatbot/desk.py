@@ -77,18 +77,19 @@ class AgentDesk:
         if case.messages[-1].author == "agent":
             return Suggestion("")
         since = [heard for turn, heard in case.heard.items() if turn > case.turn]
-        return suggest(self.bot, case.state, since)
+        return suggest(self.bot, case, since)
 
 
-def suggest(bot: Chatbot, state: DialogueState, heard: Sequence[Understanding]) -> Suggestion:
-    state = give_back(state)
+def suggest(bot: Chatbot, case: Case, heard: Sequence[Understanding]) -> Suggestion:
+    policy = bot.policies.of(case.conversation_id, None)
+    state = give_back(case.state)
     for understanding in heard:
         state = hear(state, understanding, bot.pack)
     if not heard and state.task is None:
         return Suggestion("")
     actions: list[Action] = []
     while len(actions) < LONGEST_SUGGESTION and not (actions and actions[-1].waits):
-        action = concrete(bot.policy.choose(state).action, state)
+        action = concrete(policy.choose(state).action, state)
         if action.kind in ("authenticate", "execute"):
             return Suggestion("", action.argument or bot.pack.domain.authentication.task)
         if action.kind == "handoff":

@@ -12,7 +12,9 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 FALLBACKS = ("rephrase", "decline", "clarify")
 """Actions by which the bot says that it did not understand, or cannot help."""
 
-TURNS = Counter("chatbot_turns", "Messages of customers that were answered.", registry=REGISTRY)
+TURNS = Counter(
+    "chatbot_turns", "Messages of customers that were taken, by who decided.", ["policy"], registry=REGISTRY
+)
 STAGES = Histogram(
     "chatbot_turn_stage_seconds", "Time of a turn by stage.", ["stage"], buckets=SECONDS, registry=REGISTRY
 )
@@ -32,14 +34,13 @@ REQUESTS = Histogram(
 AT_WORK = Gauge("chatbot_requests_at_work", "Requests that run or wait for a thread.", registry=REGISTRY)
 WAITING = Gauge("chatbot_waiting_conversations", "Conversations that wait for a person.", registry=REGISTRY)
 OUTBOX = Gauge("chatbot_webhook_events_waiting", "Events that webhooks have not taken.", registry=REGISTRY)
-POLICY = Gauge("chatbot_policy", "1 for the policy in service.", ["version"], registry=REGISTRY)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 def count_turn(plan: Plan, milliseconds: Mapping[str, float]) -> None:
     """Take in a turn that is written down."""
-    TURNS.inc()
+    TURNS.labels(plan.policy_version or "nobody").inc()
     for stage, elapsed in milliseconds.items():
         STAGES.labels(stage).observe(elapsed / 1000)
     kinds = [action.kind for action in plan.actions]

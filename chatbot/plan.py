@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from dialog_policy.features import FEATURE_VERSION
 from dialog_policy.policy import Choice
 from domains.backend import ActionResult
 from domains.schema import Pack
@@ -32,22 +31,18 @@ class Plan:
         return cls(kept.text, kept.understanding, kept.state, actions, decisions, executions)
 
     @property
+    def policy_version(self) -> str | None:
+        """Which policy has decided in this turn."""
+        return self.decisions[-1].policy_version if self.decisions else None
+
+    @property
     def waits(self) -> bool:
         """Whether it is the customer's turn again."""
         return bool(self.actions) and self.actions[-1].waits
 
     def add(self, choice: Choice, action: Action, policy_version: str, pack: Pack) -> None:
         self.actions.append(action)
-        self.decisions.append(
-            Decision(
-                observation=tuple(choice.observation.tolist()),
-                feature_version=FEATURE_VERSION,
-                mask=tuple(choice.mask.tolist()),
-                action=str(action),
-                probability=choice.probability,
-                policy_version=policy_version,
-            )
-        )
+        self.decisions.append(choice.logged(action, policy_version))
         self.state = act(self.state, action, pack)
 
     def intend(self, key: str, task: str, slots: Mapping[str, str]) -> None:

@@ -1,21 +1,20 @@
 """The commands that train and evaluate the dialogue policy."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chatbot.options import Domain, read_settings
+from chatbot.options import Domain, open_with_keys, read_settings
 from chatbot.output import Json, show
-from chatbot.settings import Settings
+from chatbot.policies import errors_for, named_policy
 from dialog_policy.env import DialogueEnv
 from dialog_policy.evaluate import evaluate
-from dialog_policy.policy import Policy, RulePolicy, load_policy
-from dialog_policy.population import Population, load_population
+from dialog_policy.policy import RulePolicy, save_policy
+from dialog_policy.population import load_population
 from dialog_policy.train import TrainConfig, demonstrate, export, train
 from domains.loader import load_pack
-from domains.schema import Pack
-from nlu.errors import NluErrors, load_errors
 
 Users = Annotated[str, typer.Option(help="`default`, or a YAML file that describes the simulated customers.")]
 Error = Annotated[
@@ -37,21 +36,27 @@ def train_policy(
     settings = read_settings(domain=domain)
     pack = load_pack(settings.domain)
     population = load_population(users)
-    errors = _errors(settings, population, nlu_error, pack)
+    errors = errors_for(settings, population, nlu_error, pack)
     config = TrainConfig(steps=steps, seed=seed)
     env = DialogueEnv(pack, population, errors)
     shown = demonstrate(RulePolicy(pack), env, config.imitated_episodes, seed + 77)
     model = train(lambda s: DialogueEnv(pack, population, errors, s), config, out, shown)
-    policy = export(model, env, out, version, config)
+    policy = export(model, env, version)
+    save_policy(policy, out, asdict(config))
     show({"out": str(out), **evaluate(policy, env, 500, seed + 1)}, json)
 
 
 def evaluate_policy(
-    policy: Annotated[str, typer.Option(help="`live`, `rules`, or the folder of a trained policy.")] = "live",
+    policy: Annotated[
+        str, typer.Option(help="`live`, `rules`, a trained policy's folder, or a version of the database.")
+    ] = "live",
     users: Users = "default",
     nlu_error: Error = None,
     episodes: Annotated[int, typer.Option(min=1)] = 1000,
     seed: int = 0,
+    database: Annotated[
+        str | None, typer.Option(help="URL of the database whose versions and live policy are meant.")
+    ] = None,
     domain: Domain = None,
     json: Json = False,
 ) -> None:
@@ -59,17 +64,7 @@ def evaluate_policy(
     settings = read_settings(domain=domain)
     pack = load_pack(settings.domain)
     population = load_population(users)
-    env = DialogueEnv(pack, population, _errors(settings, population, nlu_error, pack))
-    show(evaluate(_policy(policy, settings, pack), env, episodes, seed), json)
-
-
-def _policy(name: str, settings: Settings, pack: Pack) -> Policy:
-    if name == "rules":
-        return RulePolicy(pack)
-    return load_policy(settings.models / "policy" if name == "live" else Path(name), pack)
-
-
-def _errors(settings: Settings, population: Population, rate: float | None, pack: Pack) -> NluErrors:
-    if rate is None and isinstance(population.nlu, str):
-        return load_errors(settings.models / "nlu")
-    return NluErrors.uniform(population.nlu if rate is None else rate, list(pack.intents))  # type: ignore[arg-type]
+    env = DialogueEnv(pack, population, errors_for(settings, population, nlu_error, pack))
+    engine = open_with_keys(database) if database else None
+    chosen = RulePolicy(pack) if policy == "rules" else named_policy(policy, settings, pack, engine)
+    show(evaluate(chosen, env, episodes, seed), json)

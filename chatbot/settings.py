@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """Folder of the trained models."""
     reply: Literal["template"] = "template"
     """How replies are worded."""
+    explore: float = Field(default=0.0, ge=0, le=1)
+    """Share of the conversations in which the policy at times tries another allowed action near its best."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe messages that are logged."""
     log_format: Literal["text", "json"] = "text"

@@ -16,8 +16,10 @@ from dialog_policy.rules import action_set, allowed, concrete
 from dialog_policy.simulator import Customer
 from domains.schema import Pack
 from nlu.errors import NluErrors
+from nlu.understanding import Understanding
 from storage.actions import Action
 from storage.hearing import hear
+from storage.records import Execution
 from storage.state import DialogueState, act, proof_slots, record
 
 Observation = NDArray[np.float32]
@@ -42,6 +44,13 @@ class Reward:
 class DialogueEnv(gym.Env[Observation, np.int64]):
     """One episode is one conversation; one step one bot action."""
 
+    heard: Understanding
+    """The customer's last message, as understood."""
+    spoken: DialogueState
+    """After the bot's last turn, before the customer's answer."""
+    executed: Execution
+    """The last call of the business system; it has no key."""
+
     def __init__(self, pack: Pack, population: Population, errors: NluErrors, seed: int = 0) -> None:
         self.pack, self.population, self.errors = pack, population, errors
         self.reward = Reward()
@@ -57,34 +66,46 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
+        self.begin(seed)
+        return self._observe(), {}
+
+    def begin(self, seed: int | None = None) -> None:
+        """`reset` for who looks at the state itself, and needs no observation."""
         if seed is not None:
             self._rng = random.Random(seed)
         kinds = self.population.kinds
         name = self._rng.choices(list(kinds), weights=[kind.share for kind in kinds.values()])[0]
         ear = NoisyEar(self.pack, self.errors, self._rng)
         self.customer = Customer(self.pack, name, kinds[name], ear, self._rng)
-        self.state = hear(DialogueState(greeted=True), self.customer.open(), self.pack)
+        self.heard = self.customer.open()
+        self.state = hear(DialogueState(greeted=True), self.heard, self.pack)
         self._turn = []
-        return self._observe(), {}
 
     def action_masks(self) -> NDArray[np.bool_]:
         return allowed(self.state, self.pack, self.actions)
 
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        reward, done, info = self.advance(action)
+        return self._observe(), reward, done, False, info
+
+    def advance(self, action: np.int64 | int) -> tuple[float, bool, dict[str, Any]]:
+        """`step` likewise: the reward, whether the conversation is over, and then what became of it."""
         chosen = concrete(self.actions[int(action)], self.state)
         self._turn.append(chosen)
         self.state = act(self.state, chosen, self.pack)
         if chosen.kind in ("authenticate", "execute"):
             self._execute(chosen)
         if not chosen.waits:
-            return self._observe(), 0.0, False, False, {}
+            return 0.0, False, {}
+        self.spoken = self.state
         heard = self.customer.answer(self._turn, self.state)
         self._turn = []
         if heard is None:
             satisfied, reward = self._judge(chosen)
-            return self._observe(), reward, True, False, self._summary(satisfied, chosen)
+            return reward, True, self._summary(satisfied, chosen)
+        self.heard = heard
         self.state = hear(self.state, heard, self.pack)
-        return self._observe(), self.reward.message, False, False, {}
+        return self.reward.message, False, {}
 
     def _execute(self, action: Action) -> None:
         task = action.argument or self.pack.domain.authentication.task
@@ -93,7 +114,9 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
         else:
             names = [*self.pack.tasks[task].slots, *self.pack.tasks[task].optional]
         values = {name: self.state.slots[name].value for name in names if name in self.state.slots}
-        self.state = record(self.state, task, self.customer.execute(task, values), self.pack)
+        result = self.customer.execute(task, values)
+        self.executed = Execution("", task, values, result.outcome, dict(result.facts))
+        self.state = record(self.state, task, result, self.pack)
 
     def _judge(self, last: Action) -> tuple[bool, float]:
         satisfied = self.customer.satisfied(self.state.handed_over)

@@ -13,11 +13,11 @@ def evaluate(policy: Policy, env: DialogueEnv, episodes: int, seed: int) -> dict
     place = {action: index for index, action in enumerate(env.actions)}
     rows: list[dict[str, Any]] = []
     for episode in range(episodes):
-        env.reset(seed=seed * 1_000_003 + episode)
+        env.begin(seed * 1_000_003 + episode)
         total, done, info = 0.0, False, dict[str, Any]()
         while not done:
             choice = policy.choose(env.state)
-            _, reward, done, _, info = env.step(place[choice.action])
+            reward, done, info = env.advance(place[choice.action])
             total += reward
         rows.append({**info, "reward": total})
     kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -1,8 +1,7 @@
 """Training of a policy: imitation of the rules, then masked PPO with simulated customers."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import CheckpointCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.nn import functional as F
 
 from dialog_policy.env import DialogueEnv
-from dialog_policy.features import FEATURE_VERSION
-from dialog_policy.policy import CONFIG, WEIGHTS, LearnedPolicy, Policy, actor
+from dialog_policy.policy import LearnedPolicy, Policy, actor
 
 CHECKPOINT = "checkpoint"
 
@@ -50,14 +47,14 @@ def demonstrate(policy: Policy, env: DialogueEnv, episodes: int, seed: int) -> D
     place = {action: index for index, action in enumerate(env.actions)}
     observations, masks, actions = [], [], []
     for episode in range(episodes):
-        env.reset(seed=seed * 1_000_003 + episode)
+        env.begin(seed * 1_000_003 + episode)
         done = False
         while not done:
             choice = policy.choose(env.state)
             observations.append(choice.observation)
             masks.append(choice.mask)
             actions.append(place[choice.action])
-            done = env.step(actions[-1])[2]
+            done = env.advance(actions[-1])[1]
     return Demonstrations(np.stack(observations), np.stack(masks), np.array(actions))
 
 
@@ -120,27 +117,18 @@ def imitate(model: MaskablePPO, shown: Demonstrations, seed: int, epochs: int = 
             optimiser.step()
 
 
-def export(
-    model: MaskablePPO, env: DialogueEnv, folder: Path, version: str, config: TrainConfig
-) -> LearnedPolicy:
-    """Write the actor alone, as safetensors: what is served is no pickle."""
-    policy: Any = model.policy
-    hidden = [layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, torch.nn.Linear)]
-    linear = [*hidden, policy.action_net]
-    sizes = [linear[0].in_features, *(layer.out_features for layer in linear)]
-    network = actor(sizes)
+def export(model: MaskablePPO, env: DialogueEnv, version: str) -> LearnedPolicy:
+    """The actor alone, to be served."""
+    linear = actor_layers(model)
+    network = actor([linear[0].in_features, *(layer.out_features for layer in linear)])
     targets = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
     for target, source in zip(targets, linear, strict=True):
         target.load_state_dict(source.state_dict())
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(network.state_dict(), folder / WEIGHTS)
-    data = {
-        "version": version,
-        "pack": env.pack.name,
-        "feature_version": FEATURE_VERSION,
-        "actions": [str(action) for action in env.actions],
-        "sizes": sizes,
-        "training": asdict(config),
-    }
-    (folder / CONFIG).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return LearnedPolicy(network, env.pack, version)
+
+
+def actor_layers(model: MaskablePPO) -> list[torch.nn.Linear]:
+    """The layers from the observation to the logits."""
+    policy: Any = model.policy
+    hidden = [layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, torch.nn.Linear)]
+    return [*hidden, policy.action_net]

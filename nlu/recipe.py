@@ -4,15 +4,15 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
+from domains.schema import OUT_OF_SCOPE
 from nlu.batches import Variation
 from nlu.contrast import Contrast
 from nlu.data import Example
 
 SCARCE = 20
-"""Sentences an intent has, in the median, up to which all count as few."""
+"""Sentences an intent has, on average, up to which all count as few."""
 FEW_STEPS = 140
 """Steps in which slots are learnt from few sentences, once the encoder has learnt the intents."""
 
@@ -46,8 +46,8 @@ class TrainConfig:
 
 def is_scarce(examples: Sequence[Example]) -> bool:
     """Whether sentences are as few as in a pack that somebody has just begun."""
-    counts = Counter(intent for example in examples for intent in example.intents)
-    return median(counts.values()) <= SCARCE
+    counts = Counter(intent for e in examples for intent in e.intents if intent != OUT_OF_SCOPE)
+    return not counts or counts.total() / len(counts) <= SCARCE
 
 
 def recipe(examples: Sequence[Example], epochs: int | None = None, **settings: Any) -> TrainConfig:

@@ -23,6 +23,8 @@ judged so."""
 Ended = Literal["returned", "resolved"]
 Review = Literal["corrected", "approved", "dismissed"]
 
+PolicyStatus = Literal["candidate", "shadow", "canary", "live", "retired"]
+
 
 @dataclass(frozen=True)
 class Button:
@@ -73,6 +75,11 @@ class Decision:
     probability: float
     """With which the policy in service chose this action; exact, never made up."""
     policy_version: str
+    explored: bool = False
+    """Whether the policy was exploring; where not, the probability says nothing about other actions."""
+    shadow_version: str | None = None
+    shadow_action: str | None = None
+    """What the policy in the shadow would have done."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from nlu.understanding import Understanding
 from storage.columns import Base as Base
-from storage.columns import Record, SealedText, now, one_of, unique_where
+from storage.columns import Base64, Record, SealedText, index_where, now, one_of, unique_where
 from storage.records import (
     Author,
     Button,
@@ -21,6 +21,7 @@ from storage.records import (
     ExecutionStatus,
     HandoffReason,
     Label,
+    PolicyStatus,
     Review,
     Role,
 )
@@ -32,7 +33,10 @@ RATED = "rating IS NULL OR (rating BETWEEN 1 AND 5 AND ended IS NOT NULL AND end
 
 class ConversationRow(Base):
     __tablename__ = "conversations"
-    __table_args__ = (one_of("status", Status),)
+    __table_args__ = (
+        one_of("status", Status),
+        Index("ix_conversations_insights", "pack", "created_at", "policy_version", "last_seq", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     pack: Mapped[str]
@@ -62,6 +66,7 @@ class MessageRow(Base):
         CheckConstraint("seq >= 1", name="seq"),
         one_of("author", Author),
         CheckConstraint("rating IN (-1, 0, 1) AND (rating = 0 OR author = 'bot')", name="rating"),
+        index_where("ix_messages_rated", ("created_at", "rating"), "rating <> 0"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
@@ -87,6 +92,7 @@ class TurnRow(Base):
         CheckConstraint("last_seq >= reply_seq - 1", name="last_seq"),
         CheckConstraint("(reply_seq IS NULL) = (last_seq IS NULL)", name="finished"),
         unique_where("uq_turns_unfinished", "conversation_id", "last_seq IS NULL"),
+        Index("ix_turns_insights", "created_at", "intent", "latency"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
@@ -129,6 +135,11 @@ class DecisionRow(Base):
     action: Mapped[str]
     probability: Mapped[float]
     policy_version: Mapped[str]
+    explored: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the policy was exploring, so that another action might have been drawn."""
+    shadow_version: Mapped[str | None]
+    """The policy in the shadow, which only says what it would do."""
+    shadow_action: Mapped[str | None]
 
 
 class ExecutionRow(Base):
@@ -155,6 +166,45 @@ class ExecutionRow(Base):
     outcome: Mapped[str | None]
     facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class PolicyRow(Base):
+    """One version of the dialogue policy, with its weights: every server on this database can load it."""
+
+    __tablename__ = "policies"
+    __table_args__ = (
+        one_of("status", PolicyStatus),
+        CheckConstraint("share >= 0 AND share <= 1", name="share"),
+        *(
+            unique_where(f"uq_policies_{status}", "pack", f"status = '{status}'")
+            for status in ("live", "canary", "shadow")
+        ),
+    )
+
+    version: Mapped[str] = mapped_column(primary_key=True)
+    pack: Mapped[str]
+    parent: Mapped[str | None]
+    """From which it was trained on; that one may be of another database."""
+    status: Mapped[str]
+    withdrawn: Mapped[bool] = mapped_column(default=False)
+    """Rolled back: not even the conversations that began with it keep it."""
+    share: Mapped[float] = mapped_column(default=0.0)
+    """Of the new conversations, for a canary."""
+    feature_version: Mapped[int]
+    configuration: Mapped[Mapping[str, Any]] = mapped_column(Record(Mapping[str, Any]))
+    """Of the network, and how it was trained."""
+    figures: Mapped[Mapping[str, Any]] = mapped_column(Record(Mapping[str, Any]))
+    """What the judge said."""
+    data_since: Mapped[datetime | None]
+    data_until: Mapped[datetime | None]
+    conversations: Mapped[int] = mapped_column(default=0)
+    """How many of that time it learnt from."""
+    weights: Mapped[bytes] = mapped_column(Base64())
+    digest: Mapped[str]
+    """SHA-256 of the weights."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    served_at: Mapped[datetime | None]
+    """When it was last made live, canary or shadow."""
 
 
 class AuditRow(Base):

@@ -103,6 +103,9 @@ def _decision(row: DecisionRow) -> dict[str, Any]:
         "action": row.action,
         "probability": row.probability,
         "policy_version": row.policy_version,
+        "explored": row.explored,
+        "shadow_version": row.shadow_version,
+        "shadow_action": row.shadow_action,
     }
 
 
@@ -168,6 +171,9 @@ def write_parquet(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
                 action=text,
                 probability=real,
                 policy_version=text,
+                explored=flag,
+                shadow_version=text,
+                shadow_action=text,
             ),
             "executions": table(task=text, status=text, outcome=text),
             "replies": table(seq=whole, made_by=text, rating=whole),

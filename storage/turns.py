@@ -39,6 +39,7 @@ START = (
     select(
         CONVERSATIONS.c.version,
         CONVERSATIONS.c.state,
+        CONVERSATIONS.c.policy_version,
         LAST.c.number.label("last"),
         LAST.c.last_seq.label("last_end"),
         EARLIER.c.number.label("earlier"),
@@ -120,6 +121,8 @@ class Turn:
 
     state: DialogueState
     """Before the turn."""
+    policy_version: str | None
+    """Which policy has decided so far; None at the first turn."""
     number: int
     """Counts the turns of the conversation from 1; of an answered turn, the number it was given."""
     held: bool
@@ -156,6 +159,7 @@ class Turn:
             if start is None:
                 raise UnknownConversation(conversation_id)
             self._version, self.state, self.held = start.version, start.state, start.held
+            self.policy_version = start.policy_version
             unfinished = start.last is not None and start.last_end is None
             self.number = (start.last or 0) + (not unfinished)
             if start.earlier_end is not None:
@@ -166,6 +170,10 @@ class Turn:
             elif unfinished:
                 self._kept = _read(session, conversation_id, self.number)
         self.unfinished = self._kept
+
+    @property
+    def conversation_id(self) -> str:
+        return self._conversation_id
 
     def idempotency_key(self, position: int, task: str, slots: Mapping[str, str]) -> str:
         """For the execution at `position` of this turn, counted from 1.
@@ -199,7 +207,7 @@ class Turn:
         asked, count = int(self._kept is None), len(record.replies)
         about = {
             "state_after": record.state,
-            "status_after": _status(record.state),
+            "status_after": status_of(record.state),
             "customer": record.state.customer_id,
             "policy": record.decisions[-1].policy_version if record.decisions else None,
         }
@@ -293,18 +301,8 @@ class Turn:
         turn = {"conversation_id": self._conversation_id, "turn": self.number}
         known_decisions = len(self._kept.decisions) if self._kept else 0
         known_executions = len(self._kept.executions) if self._kept else 0
-        decisions = [
-            {**turn, "step": step, **vars(decision)} for step, decision in enumerate(record.decisions, 1)
-        ][known_decisions:]
-        executions = [
-            {
-                **turn,
-                "position": position,
-                **vars(execution),
-                "status": without_answer if execution.outcome is None else "answered",
-            }
-            for position, execution in enumerate(record.executions, 1)
-        ]
+        decisions = decision_rows(turn, record)[known_decisions:]
+        executions = execution_rows(turn, record, without_answer)
         if decisions:
             opened.execute(ADD_DECISIONS, decisions)
         if known_executions:
@@ -338,6 +336,9 @@ def _read(session: Session, conversation_id: str, number: int) -> TurnRecord:
                 row.action,
                 row.probability,
                 row.policy_version,
+                row.explored,
+                row.shadow_version,
+                row.shadow_action,
             )
             for row in decisions
         ),
@@ -354,7 +355,25 @@ def _sum(record: TurnRecord) -> float:
     return sum(record.latency_ms.values())
 
 
-def _status(state: DialogueState) -> Status:
+def decision_rows(turn: Mapping[str, Any], record: TurnRecord) -> list[dict[str, Any]]:
+    return [{**turn, "step": step, **vars(decision)} for step, decision in enumerate(record.decisions, 1)]
+
+
+def execution_rows(
+    turn: Mapping[str, Any], record: TurnRecord, without_answer: ExecutionStatus
+) -> list[dict[str, Any]]:
+    return [
+        {
+            **turn,
+            "position": position,
+            **vars(execution),
+            "status": without_answer if execution.outcome is None else "answered",
+        }
+        for position, execution in enumerate(record.executions, 1)
+    ]
+
+
+def status_of(state: DialogueState) -> Status:
     if state.closed:
         return "closed"
     return "handed_over" if state.handed_over else "open"

@@ -101,7 +101,6 @@ def test_the_figures_are_what_prometheus_reads(client: TestClient, bot: StandInB
         "chatbot_errors_total",
         "chatbot_requests_at_work",
         "chatbot_webhook_events_waiting",
-        "chatbot_policy",
     ):
         assert f"# TYPE {name.removesuffix('_total')}" in answer.text
     assert conversation not in answer.text

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,15 @@ from sb3_contrib import MaskablePPO
 
 from dialog_policy.env import DialogueEnv
 from dialog_policy.evaluate import evaluate
-from dialog_policy.policy import CONFIG, WEIGHTS, LearnedPolicy, PolicyError, RulePolicy, load_policy
+from dialog_policy.policy import (
+    CONFIG,
+    WEIGHTS,
+    LearnedPolicy,
+    PolicyError,
+    RulePolicy,
+    load_policy,
+    save_policy,
+)
 from dialog_policy.train import TrainConfig, export
 from domains.schema import Pack
 from storage.actions import Action
@@ -98,7 +106,7 @@ def model(env: DialogueEnv) -> MaskablePPO:
 
 @pytest.fixture
 def folder(model: MaskablePPO, env: DialogueEnv, tmp_path: Path) -> Path:
-    export(model, env, tmp_path / "policy", "v7", TrainConfig())
+    save_policy(export(model, env, "v7"), tmp_path / "policy", asdict(TrainConfig()))
     return tmp_path / "policy"
 
 

@@ -15,8 +15,13 @@ def test_that_up_to_twenty_sentences_an_intent_are_few(sentences: int, scarce: b
     assert is_scarce(pack(8, sentences)) == scarce
 
 
-def test_that_one_large_intent_does_not_make_the_others_rich() -> None:
+def test_that_what_is_out_of_scope_does_not_make_a_pack_rich() -> None:
     assert is_scarce([*pack(8, 8), *(Example(str(n), ("out_of_scope",)) for n in range(500))])
+
+
+def test_that_some_rare_intents_do_not_make_a_large_set_scarce() -> None:
+    rare = [Example(str(n), (f"rare{n % 15}",)) for n in range(30)]
+    assert not is_scarce([*pack(5, 400), *rare])
 
 
 def test_that_few_sentences_are_seen_more_often_and_never_endlessly() -> None:
