@@ -210,6 +210,7 @@ def test_reset_forgets_the_conversation(page: Page, bot: StandInBot) -> None:
     ask(page, "transfer", CONFIRM)
     page.evaluate("deskmoe.reset()")
     expect(said_by("user", page)).to_have_count(0)
+    page.wait_for_function("Object.values(localStorage).some((kept) => JSON.parse(kept).session)")
     page.reload()
     expect(said_by("bot", page)).to_have_text(GREETING)
     assert len(bot.store.conversations) == 2
