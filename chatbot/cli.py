@@ -12,6 +12,7 @@ from chatbot import (
     database_commands,
     learning_commands,
     privacy_commands,
+    review_commands,
     serve_commands,
     staff_commands,
 )
@@ -69,7 +70,10 @@ app.add_typer(database_commands.app, name="database")
 app.add_typer(api_key_commands.app, name="api-keys")
 app.add_typer(privacy_commands.customers, name="customers")
 app.add_typer(privacy_commands.keys, name="keys")
+privacy_commands.export.command("corrections")(review_commands.export_corrections)
+privacy_commands.export.command("label-studio")(review_commands.export_label_studio)
 app.add_typer(privacy_commands.export, name="export")
+app.add_typer(review_commands.imports, name="import")
 app.command("audit")(privacy_commands.show_audit)
 app.add_typer(staff_commands.app, name="staff")
 

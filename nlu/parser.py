@@ -22,6 +22,7 @@ from nlu.pieces import ContextWindow, PieceSplitter
 from nlu.understanding import Entity, IntentScore, Understanding
 from nlu.values import InvalidValue, normalise
 
+EMBEDDED_AT_ONCE = 64
 SEVERAL = 0.5
 """Probability of a second wish from which two are taken."""
 
@@ -80,6 +81,14 @@ class Parser:
             )
             for i, text in enumerate(texts)
         ]
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(texts, width) unit vectors: alike where messages mean the same."""
+        parts = [texts[at : at + EMBEDDED_AT_ONCE] for at in range(0, len(texts), EMBEDDED_AT_ONCE)]
+        points = torch.cat([self.model.embed(self.splitter(part, [()] * len(part))) for part in parts])
+        unit: NDArray[np.float32] = torch.nn.functional.normalize(points.float()).numpy()
+        return unit
 
     def _understanding(
         self,

@@ -1,6 +1,7 @@
 """Column types, and what the tables have in common."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -91,6 +92,8 @@ class Record(TypeDecorator[Any]):
         return self.adapter.dump_python(value, mode="json")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        if value is None:  # of an outer join that found no row
+            return None
         try:
             if self.sealed and is_sealed(value):
                 return self.adapter.validate_json(open_sealed(value, dialect))
@@ -108,8 +111,12 @@ def now() -> datetime:
 
 
 def unique_where(name: str, column: str, condition: str) -> Index:
+    return index_where(name, (column,), condition, unique=True)
+
+
+def index_where(name: str, columns: Sequence[str], condition: str, unique: bool = False) -> Index:
     where = text(condition)
-    return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def one_of(column: str, literal: Any) -> CheckConstraint:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from nlu.understanding import Understanding
 from storage.columns import Base as Base
-from storage.columns import Base64, Record, SealedText, now, one_of, unique_where
+from storage.columns import Base64, Record, SealedText, index_where, now, one_of, unique_where
 from storage.records import (
     Author,
     Button,
@@ -33,7 +33,10 @@ RATED = "rating IS NULL OR (rating BETWEEN 1 AND 5 AND ended IS NOT NULL AND end
 
 class ConversationRow(Base):
     __tablename__ = "conversations"
-    __table_args__ = (one_of("status", Status),)
+    __table_args__ = (
+        one_of("status", Status),
+        Index("ix_conversations_insights", "pack", "created_at", "site", "policy_version", "last_seq", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     pack: Mapped[str]
@@ -63,6 +66,7 @@ class MessageRow(Base):
         CheckConstraint("seq >= 1", name="seq"),
         one_of("author", Author),
         CheckConstraint("rating IN (-1, 0, 1) AND (rating = 0 OR author = 'bot')", name="rating"),
+        index_where("ix_messages_rated", ("conversation_id", "rating"), "rating <> 0"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
@@ -88,6 +92,7 @@ class TurnRow(Base):
         CheckConstraint("last_seq >= reply_seq - 1", name="last_seq"),
         CheckConstraint("(reply_seq IS NULL) = (last_seq IS NULL)", name="finished"),
         unique_where("uq_turns_unfinished", "conversation_id", "last_seq IS NULL"),
+        Index("ix_turns_insights", "created_at", "intent", "latency"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)

@@ -5,17 +5,25 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 from sqlalchemy import Engine
 
 from chatbot.bot import BadMessage, UnknownCustomer
 from chatbot.events import Events
+from domains.loader import load_pack
+from domains.schema import Pack
 from storage.conversations import OtherCustomer, UnknownConversation, UnknownMessage
 from storage.database import StorageError, open_database
 from storage.outbox import Outbox, said
 from storage.records import Author, Button, Event, Message, Owner
+
+
+@cache
+def banking() -> Pack:
+    return load_pack(Path(__file__).parents[1] / "domains" / "banking")
+
 
 CONFIRM = "Shall I send $50 to account 4421?"
 
@@ -62,6 +70,9 @@ class StandInStore:
     def interrupted(self) -> tuple[str, ...]:
         return ()
 
+    def token_of(self, address: str) -> str:
+        return f"token of {address}"
+
     def ping(self) -> None:
         if self.down:
             raise StorageError("the database file is locked")
@@ -78,11 +89,7 @@ class StandInBot:
     """Answers "transfer" with buttons, "explode" with a failure, and repeats anything else."""
 
     def __init__(self) -> None:
-        self.pack = SimpleNamespace(
-            name="banking",
-            folder=Path(__file__).parents[1] / "domains" / "banking",
-            domain=SimpleNamespace(business="Harbor Trust Bank", assistant="Marlow"),
-        )
+        self.pack = banking()
         self.store = StandInStore()
         self.events = self.store.events
         self.thinking = 0.0

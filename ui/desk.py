@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 class DeskPage:
     """The components of the page, and what happens when a colleague touches them."""
 
-    def __init__(self, desk: AgentDesk, pages: tuple[tuple[str, str], ...]) -> None:
-        self.desk, self.pack, self.pages = desk, desk.bot.pack, pages
+    def __init__(self, desk: AgentDesk) -> None:
+        self.desk, self.pack = desk, desk.bot.pack
         domain = self.pack.domain
         self.blocks = gr.Blocks(title=f"Desk – {domain.business}", analytics_enabled=False, fill_height=True)
         self.blocks.queue(api_open=False, default_concurrency_limit=AGENTS_AT_ONCE)
@@ -106,7 +106,7 @@ class DeskPage:
 
     def load(self, request: gr.Request) -> Updates:
         staff = who(request)
-        header = show_header(self.pack.domain.business, "/desk", self.pages, staff, request)
+        header = show_header(self.pack.domain.business, "/desk", staff, request)
         return {self.header: header} | self._show(staff, None, None)
 
     def tick(self, picked: str | None, revealed: str | None, shown: object, request: gr.Request) -> Updates:

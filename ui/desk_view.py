@@ -86,7 +86,8 @@ def show_messages(case: Case, pack: Pack, *, revealed: bool) -> str:
         return message.text if revealed else hide(message.text, secrets)
 
     rows = "".join(_row(message, text(message), pack.domain.assistant) for message in case.messages)
-    return f'<ol class="talk" tabindex="0" aria-label="Conversation">{rows}</ol>'
+    name = escape(case.conversation_id)
+    return f'<ol class="talk" data-case="{name}" tabindex="0" aria-label="Conversation">{rows}</ol>'
 
 
 def _row(message: Message, text: str, assistant: str) -> str:

@@ -1,6 +1,5 @@
 """Who may see the pages for staff: only people who have signed in, and no other site in their name."""
 
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
@@ -18,6 +17,8 @@ COOKIE = "staff"
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 EVERYBODY: tuple[Role, ...] = ("agent", "supervisor", "administrator")
 SUPERVISORS: tuple[Role, ...] = ("supervisor", "administrator")
+ROLES = {"/desk": EVERYBODY, "/review": EVERYBODY, "/insights": SUPERVISORS}
+"""Page → who may see it."""
 SAFE_METHODS = ("GET", "HEAD")
 HEADERS = {
     # Gradio compiles its pages' templates in the browser, hence the two 'unsafe'.
@@ -30,11 +31,10 @@ HEADERS = {
 
 
 class StaffGuard:
-    """Lets requests to the pages in `roles` through with the person in their scope as "staff"."""
+    """Lets requests to the pages in ROLES through with the person in their scope as "staff"."""
 
-    def __init__(self, app: ASGIApp, engine: Engine, roles: Mapping[str, tuple[Role, ...]]) -> None:
-        """`roles` are page → who may see it, such as /desk."""
-        self.app, self.engine, self.roles = app, engine, roles
+    def __init__(self, app: ASGIApp, engine: Engine) -> None:
+        self.app, self.engine = app, engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = self._page(scope)
@@ -47,7 +47,7 @@ class StaffGuard:
         """The page that a request belongs to; of the sign-in itself its own path."""
         if scope["type"] not in ("http", "websocket"):
             return None
-        for page in (SIGN_IN, SIGN_OUT, *self.roles):
+        for page in (SIGN_IN, SIGN_OUT, *ROLES):
             if scope["path"] == page or scope["path"].startswith(f"{page}/"):
                 return page
         return None
@@ -58,14 +58,14 @@ class StaffGuard:
         method = scope.get("method", "")
         if method not in SAFE_METHODS and not is_own_site(connection.headers):
             return problem(403, "This request did not come from a page of this site.")
-        if page not in self.roles:
+        if page not in ROLES:
             return None
         staff = await run_in_threadpool(signed_in, self.engine, connection.cookies.get(COOKIE))
         if staff is None and method == "GET" and scope["path"].rstrip("/") == page:
             return RedirectResponse(f"{SIGN_IN}?next={page}", 303)
         if staff is None:
             return problem(401, "Please sign in.")
-        if staff.role not in self.roles[page]:
+        if staff.role not in ROLES[page]:
             return problem(403, f"Your role, {staff.role}, does not go with this page.")
         scope["staff"] = staff
         return None

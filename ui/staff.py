@@ -11,14 +11,15 @@ from chatbot.bot import Chatbot
 from chatbot.desk import AgentDesk
 from storage.desk import Desk
 from ui.desk import DeskPage
-from ui.guard import EVERYBODY, StaffGuard, staff_of
+from ui.downloads import add_downloads
+from ui.guard import ROLES, StaffGuard, staff_of
+from ui.insights import InsightsPage
+from ui.review import ReviewPage
 from ui.sign_in import add_sign_in
 from ui.staff_page import ENDED
 from ui.theme import build_theme
 
 FOLDER = Path(__file__).parent
-PAGES = (("/desk", "Desk"),)
-ROLES = {"/desk": EVERYBODY}
 
 
 def add_staff_pages(app: FastAPI, bot: Chatbot) -> None:
@@ -26,8 +27,11 @@ def add_staff_pages(app: FastAPI, bot: Chatbot) -> None:
     engine = bot.store.engine
     add_sign_in(app, engine, bot.pack.domain.business, tuple(ROLES))
     desk = AgentDesk(bot, Desk(engine, outbox=bot.store.outbox))
-    _mount(app, DeskPage(desk, PAGES).blocks, "/desk")
-    app.add_middleware(StaffGuard, engine=engine, roles=ROLES)
+    _mount(app, DeskPage(desk).blocks, "/desk")
+    add_downloads(app, bot)
+    _mount(app, ReviewPage(bot).blocks, "/review")
+    _mount(app, InsightsPage(bot).blocks, "/insights")
+    app.add_middleware(StaffGuard, engine=engine)
 
 
 def _mount(app: FastAPI, page: gr.Blocks, path: str) -> None:

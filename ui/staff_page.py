@@ -1,12 +1,11 @@
 """What the pages for staff have in common: the head with the way to the other pages, and out."""
 
-from collections.abc import Sequence
 from html import escape
 
 import gradio as gr
 
 from storage.staff import Staff, form_token
-from ui.guard import COOKIE, SIGN_IN, SIGN_OUT, staff_of
+from ui.guard import COOKIE, ROLES, SIGN_IN, SIGN_OUT, staff_of
 
 ENDED = """
 <script>
@@ -34,10 +33,21 @@ watch("value", () => {
 """
 """For a list of cards, which may be made anew under somebody's keyboard."""
 SHOW_LAST = """
-const scroll = () => element.closest("#talk").scrollTo(0, 1e9);
-scroll();
-watch("value", scroll);
+const box = element.closest("#talk");
+let reads = false;
+let shown = null;
+const follow = () => { if (!reads) box.scrollTo(0, 1e9); };
+box.addEventListener("scroll", () => { reads = box.scrollTop + box.clientHeight < box.scrollHeight - 60; });
+new ResizeObserver(follow).observe(box);
+watch("value", () => {
+  const now = element.querySelector("[data-case]")?.dataset.case;
+  if (now !== shown) reads = false;
+  shown = now;
+  follow();
+});
+follow();
 """
+"""The end of a conversation stays in view, but for somebody who reads further up."""
 
 
 def who(request: gr.Request) -> Staff:
@@ -49,13 +59,12 @@ def who(request: gr.Request) -> Staff:
     return staff
 
 
-def show_header(
-    business: str, here: str, pages: Sequence[tuple[str, str]], staff: Staff, request: gr.Request
-) -> str:
-    """`pages` are path and title."""
+def show_header(business: str, here: str, staff: Staff, request: gr.Request) -> str:
+    """`here` is the path of the page, such as /desk."""
     links = "".join(
-        f'<a href="{path}/"{" aria-current=page" if path == here else ""}>{title}</a>'
-        for path, title in pages
+        f'<a href="{path}/"{" aria-current=page" if path == here else ""}>{path[1:].capitalize()}</a>'
+        for path, roles in ROLES.items()
+        if staff.role in roles
     )
     token = form_token(request.cookies.get(COOKIE, ""))
     return f"""
