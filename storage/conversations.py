@@ -3,14 +3,23 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Literal, cast
 from uuid import uuid4
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.orm import Session
 
 from storage.database import StorageError, connection, retry, transaction
-from storage.messages import UnknownConversation, append, read_messages
+from storage.driver import Statement, driving
+from storage.messages import (
+    ADD_MESSAGE,
+    CONVERSATIONS,
+    UnknownConversation,
+    append,
+    bot_message,
+    read_messages,
+)
 from storage.records import Draft, Message
 from storage.state import DialogueState
 from storage.tables import ConversationRow, MessageRow, Status, TurnRow
@@ -19,6 +28,7 @@ from storage.turns import Turn
 TURN_SECONDS = 15
 """How long a message waits for the one before it in the same conversation."""
 QUEUES = 1024
+ADD_CONVERSATION = Statement(insert(CONVERSATIONS))
 
 
 class UnknownMessage(StorageError):
@@ -36,14 +46,27 @@ class ConversationStore:
     def create(self, pack: str, visitor: str | None = None, opening: Draft | None = None) -> str:
         """The id of a new conversation, which the bot opens with `opening`."""
 
+        now = datetime.now(UTC)
+        row = {
+            "pack": pack,
+            "status": "open",
+            "customer_id": None,
+            "state": DialogueState(),
+            "policy_version": None,
+            "visitor": visitor,
+            "version": 0,
+            "last_seq": int(opening is not None),
+            "created_at": now,
+            "updated_at": now,
+        }
+
         def write() -> str:
-            row = ConversationRow(id=uuid4().hex, pack=pack, visitor=visitor, state=DialogueState())
-            with transaction(self.engine, write=True) as session:
-                session.add(row)
-                session.flush()
+            conversation_id = uuid4().hex
+            with driving(self.engine, write=True) as driver:
+                driver.run(ADD_CONVERSATION, {"id": conversation_id, **row})
                 if opening is not None:
-                    append(session.connection(), row.id, opening)
-            return row.id
+                    driver.run(ADD_MESSAGE, bot_message(conversation_id, 1, opening))
+            return conversation_id
 
         return retry(write)
 
@@ -115,8 +138,12 @@ class ConversationStore:
 
     def ping(self) -> None:
         """Raises StorageError where the database is out of reach or not migrated."""
-        with transaction(self.engine) as session:
-            session.execute(select(ConversationRow.id).limit(1))
+
+        def read() -> None:
+            with transaction(self.engine) as session:
+                session.execute(select(ConversationRow.id).limit(1))
+
+        retry(read)
 
     def _read(self, conversation_id: str) -> ConversationRow:
         with transaction(self.engine) as session:

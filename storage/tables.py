@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from nlu.understanding import Understanding
-from storage.database import StorageError
+from storage.database import Json, StorageError
 from storage.encryption import is_sealed, keyring, load_text, open_sealed, store_text
 from storage.records import Author, Button, ExecutionStatus
 from storage.state import DialogueState
@@ -84,9 +84,8 @@ class Record(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         keys = keyring(dialect) if self.sealed else None
-        if keys is not None:
-            return keys.seal(self.adapter.dump_json(value))
-        return self.adapter.dump_python(value, mode="json")
+        written = self.adapter.dump_json(value)
+        return Json(written.decode()) if keys is None else keys.seal(written)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         try:

@@ -4,36 +4,35 @@ Nothing is locked while the bot thinks. Each write names the version of the conv
 started, and where another was first, nothing is written, and Overtaken says to start again.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
-from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import Engine, Table, bindparam, exists, func, insert, literal_column, select, update
 
-from storage.database import TryAgain, connection, transaction
+from storage.database import TryAgain, transaction
+from storage.driver import Statement, driving
 from storage.messages import (
+    ADD_MESSAGE,
     CONVERSATIONS,
-    MESSAGES,
-    SAY,
+    WRITE,
     UnknownConversation,
     as_message,
     bot_message,
     customer_message,
     read_messages,
 )
-from storage.records import Decision, Execution, ExecutionStatus, Message, TurnRecord
+from storage.records import Decision, Execution, ExecutionStatus, Message, OpenCall, TurnRecord
 from storage.state import DialogueState
 from storage.tables import DecisionRow, ExecutionRow, Status, TurnRow
 
 TURNS, DECISIONS, EXECUTIONS = (cast(Table, row.__table__) for row in (TurnRow, DecisionRow, ExecutionRow))
 LAST, EARLIER = TURNS.alias("last"), TURNS.alias("earlier")
 ANSWERED = EXECUTIONS.alias("answered")
-START = (
+START = Statement(
     select(
         CONVERSATIONS.c.version,
+        CONVERSATIONS.c.last_seq.label("seq"),
         CONVERSATIONS.c.state,
         LAST.c.number.label("last"),
         LAST.c.last_seq.label("last_end"),
@@ -60,19 +59,30 @@ START = (
     .where(CONVERSATIONS.c.id == bindparam("id"))
 )
 """All that a turn starts from, in one query."""
-KEEP_ON = SAY.where(CONVERSATIONS.c.version == bindparam("seen")).values(version=CONVERSATIONS.c.version + 1)
-FINISH = KEEP_ON.values(
-    state=bindparam("state_after"),
-    status=bindparam("status_after"),
-    customer_id=bindparam("customer"),
-    policy_version=func.coalesce(bindparam("policy"), CONVERSATIONS.c.policy_version),
+UNCHANGED = WRITE.where(CONVERSATIONS.c.version == bindparam("seen"))
+"""Writes nothing where somebody else wrote since the turn began."""
+KEEP_ON = Statement(UNCHANGED)
+FINISH = Statement(
+    UNCHANGED.values(
+        state=bindparam("state_after"),
+        status=bindparam("status_after"),
+        customer_id=bindparam("customer"),
+        policy_version=func.coalesce(bindparam("policy"), CONVERSATIONS.c.policy_version),
+    )
 )
 THIS_TURN = (TURNS.c.conversation_id == bindparam("conversation")) & (TURNS.c.number == bindparam("turn"))
-KEEP_TURN = update(TURNS).where(THIS_TURN).values(state=bindparam("state_after"))
-FINISH_TURN = KEEP_TURN.values(
-    latency_ms=bindparam("latency"), reply_seq=bindparam("first"), last_seq=bindparam("last")
+KEEP_TURN = Statement(update(TURNS).where(THIS_TURN).values(state=bindparam("state_after")))
+FINISH_TURN = Statement(
+    update(TURNS)
+    .where(THIS_TURN)
+    .values(
+        state=bindparam("state_after"),
+        latency_ms=bindparam("latency"),
+        reply_seq=bindparam("first"),
+        last_seq=bindparam("last"),
+    )
 )
-ANSWER = (
+ANSWER = Statement(
     update(EXECUTIONS)
     .where(
         EXECUTIONS.c.conversation_id == bindparam("conversation"),
@@ -81,23 +91,35 @@ ANSWER = (
     )
     .values(status=bindparam("status_now"), outcome=bindparam("outcome_now"), facts=bindparam("facts_now"))
 )
-WITHOUT_ANSWER = (
-    select(EXECUTIONS.c.idempotency_key, EXECUTIONS.c.slots)
+OPEN_CALLS = Statement(
+    select(EXECUTIONS.c.conversation_id, EXECUTIONS.c.idempotency_key, EXECUTIONS.c.slots)
     .where(
-        EXECUTIONS.c.conversation_id == bindparam("conversation"),
-        EXECUTIONS.c.turn < bindparam("this_turn"),
-        EXECUTIONS.c.task == bindparam("what"),
-        EXECUTIONS.c.status == "unanswered",
-        EXECUTIONS.c.idempotency_key.not_in(
-            select(ANSWERED.c.idempotency_key).where(
-                ANSWERED.c.conversation_id == bindparam("conversation"), ANSWERED.c.status == "answered"
+        EXECUTIONS.c.conversation_id.in_(
+            select(CONVERSATIONS.c.id).where(
+                (CONVERSATIONS.c.id == bindparam("conversation"))
+                | (CONVERSATIONS.c.customer_id == bindparam("customer"))
             )
         ),
+        EXECUTIONS.c.task == bindparam("what"),
+        EXECUTIONS.c.status == "unanswered",
+        ~exists().where(
+            ANSWERED.c.idempotency_key == EXECUTIONS.c.idempotency_key,
+            ANSWERED.c.status == literal_column("'answered'"),  # as in the index
+        ),
     )
-    .order_by(EXECUTIONS.c.turn, EXECUTIONS.c.position)
+    .order_by(EXECUTIONS.c.created_at)
 )
-"""What was asked for and never answered since. Statements are made once: that costs more than their rows."""
-ADD_MESSAGES, ADD_TURN, ADD_DECISIONS, ADD_EXECUTIONS = map(insert, (MESSAGES, TURNS, DECISIONS, EXECUTIONS))
+"""What was asked for and never answered since."""
+ADD_TURN, ADD_DECISION, ADD_EXECUTION = (Statement(insert(table)) for table in (TURNS, DECISIONS, EXECUTIONS))
+
+Work = list[tuple[Statement, dict[str, Any]]]
+"""Statements with their values, in their order."""
+
+
+UNFINISHED: Mapping[str, int | None] = {"reply_seq": None, "last_seq": None}
+
+ANSWERED_ELSEWHERE = ("uq_executions_answered", "executions.idempotency_key")
+"""In the driver's error where another conversation of the customer settled the same call meanwhile."""
 
 
 class Overtaken(TryAgain):
@@ -127,151 +149,156 @@ class Turn:
         self._kept: TurnRecord | None = None
         self._done = False
         self.answered = None
-        with transaction(engine) as session:
-            ids = {"id": conversation_id, "client_message_id": client_message_id}
-            start = session.connection().execute(START, ids).first()
-            if start is None:
-                raise UnknownConversation(conversation_id)
-            self._version, self.state = start.version, start.state
-            unfinished = start.last is not None and start.last_end is None
-            self.number = (start.last or 0) + (not unfinished)
-            if start.earlier_end is not None:
-                self.number, self._done = start.earlier, True
+        ids = {"id": conversation_id, "client_message_id": client_message_id}
+        with driving(engine) as driver:
+            found = driver.rows(START, ids)
+        if not found:
+            raise UnknownConversation(conversation_id)
+        (start,) = found
+        self._version, self._seq, self.state = start["version"], start["seq"], start["state"]
+        unfinished = start["last"] is not None and start["last_end"] is None
+        self.number = (start["last"] or 0) + (not unfinished)
+        if start["earlier_end"] is not None:
+            self.number, self._done = start["earlier"], True
+            with transaction(engine) as session:
                 self.answered = read_messages(
-                    session, conversation_id, start.earlier_start, start.earlier_end
+                    session, conversation_id, start["earlier_start"], start["earlier_end"]
                 )
-            elif unfinished:
-                self._kept = _read(session, conversation_id, self.number)
+        elif unfinished:
+            self._kept = _read(engine, conversation_id, self.number)
         self.unfinished = self._kept
 
-    def idempotency_key(self, position: int, task: str, slots: Mapping[str, str]) -> str:
-        """For the execution at `position` of this turn, counted from 1.
-
-        The same for the same turn and position; and where an earlier execution of the same had no answer,
-        that one's, so that it can only happen once.
-        """
-        mine = {"conversation": self._conversation_id, "this_turn": self.number, "what": task}
-        with connection(self._engine) as opened:
-            for row in opened.execute(WITHOUT_ANSWER, mine):
-                if row.slots == slots:
-                    return str(row.idempotency_key)
+    def idempotency_key(self, position: int) -> str:
+        """For the execution at `position` of this turn, counted from 1."""
         return f"{self._conversation_id}:{self.number}:{position}"
+
+    def open_calls(self, task: str, customer_id: str | None) -> tuple[OpenCall, ...]:
+        """Earlier calls for `task` that may have been carried out or not, oldest first."""
+        mine = {"conversation": self._conversation_id, "customer": customer_id, "what": task}
+        with driving(self._engine) as driver:
+            rows = driver.rows(OPEN_CALLS, mine)
+        calls = {
+            row["idempotency_key"]: OpenCall(
+                row["idempotency_key"], row["slots"], row["conversation_id"] == self._conversation_id
+            )
+            for row in rows
+        }
+        return tuple(calls.values())
 
     def keep(self, record: TurnRecord) -> None:
         """Make what is known so far outlive a crash; the record's last execution is asked for next."""
-        first = self._kept is None
-        with self._writing(KEEP_ON, more=int(first)) as (opened, seq):
-            if first:
-                said = customer_message(self._conversation_id, seq, record.text)
-                opened.execute(ADD_MESSAGES, [said])
-                opened.execute(ADD_TURN, [self._turn(seq, record)])
-            else:
-                opened.execute(KEEP_TURN, self._this_turn(record))
-            self._write_steps(opened, record, "intended")
+        if self._kept is None:
+            seq = self._seq + 1
+            work = [*self._begun(record, seq), *self._steps(record, "intended")]
+            self._write(KEEP_ON, seq, {}, work)
+        else:
+            work = [(KEEP_TURN, self._this_turn(record)), *self._steps(record, "intended")]
+            self._write(KEEP_ON, self._seq, {}, work)
         self._kept = record
 
     def finish(self, record: TurnRecord) -> tuple[Message, ...]:
         """Write the turn down, once. Returns the bot's messages as they now stand in the history."""
-        asked, count = int(self._kept is None), len(record.replies)
+        first = self._seq + 1 + (self._kept is None)
+        last = first + len(record.replies) - 1
+        if self._kept is None:
+            work = self._begun(record, first - 1, {"reply_seq": first, "last_seq": last})
+        else:
+            ends = {"first": first, "last": last, "latency": record.latency_ms}
+            work = [(FINISH_TURN, self._this_turn(record) | ends)]
+        replies = [
+            bot_message(self._conversation_id, seq, draft) for seq, draft in enumerate(record.replies, first)
+        ]
+        work += [(ADD_MESSAGE, row) for row in replies]
+        work += self._steps(record, "unanswered")
         about = {
             "state_after": record.state,
             "status_after": _status(record.state),
             "customer": record.state.customer_id,
             "policy": record.decisions[-1].policy_version if record.decisions else None,
         }
-        with self._writing(FINISH, more=asked + count, **about) as (opened, last):
-            first = last - count + 1
-            replies = [
-                bot_message(self._conversation_id, seq, draft)
-                for seq, draft in enumerate(record.replies, first)
-            ]
-            said = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
-            if said or replies:
-                opened.execute(ADD_MESSAGES, [*said, *replies])
-            if asked:
-                row = self._turn(first - 1, record)
-                opened.execute(ADD_TURN, [row | {"reply_seq": first, "last_seq": last}])
-            else:
-                ends = {"first": first, "last": last, "latency": record.latency_ms}
-                opened.execute(FINISH_TURN, self._this_turn(record) | ends)
-            self._write_steps(opened, record, "unanswered")
+        self._write(FINISH, last, about, work)
         self._done = True
         return tuple(as_message(row) for row in replies)
 
-    @contextmanager
-    def _writing(
-        self, change: ReturningUpdate[Any], more: int, **about: Any
-    ) -> Iterator[tuple[Connection, int]]:
-        """A transaction that holds the conversation's row, and the seq of the last of `more` messages.
-
-        Raises Overtaken where somebody was first.
-        """
+    def _write(self, change: Statement, last: int, about: Mapping[str, Any], work: Work) -> None:
+        """One transaction, after which `last` is the last message. Raises Overtaken."""
         if self._done:
             raise RuntimeError(f"Turn {self.number} of {self._conversation_id} is written already")
-        mine = {"conversation": self._conversation_id, "seen": self._version, "more": more}
-        with connection(self._engine, write=True) as opened:
-            seq = opened.execute(change, {**mine, **about, "now": datetime.now(UTC)}).scalar()
-            if seq is None:
-                raise Overtaken(self._conversation_id)
-            yield opened, seq
-        self._version += 1
+        mine = {
+            "conversation": self._conversation_id,
+            "seen": self._version,
+            "more": last - self._seq,
+            "now": datetime.now(UTC),
+        }
+        try:
+            with driving(self._engine, write=True) as driver:
+                if not driver.run(change, {**mine, **about}):
+                    raise Overtaken(self._conversation_id)
+                for statement, values in work:
+                    driver.run(statement, values)
+        except self._engine.dialect.loaded_dbapi.IntegrityError as error:
+            if any(sign in str(error) for sign in ANSWERED_ELSEWHERE):
+                raise Overtaken(self._conversation_id) from error
+            raise
+        self._version, self._seq = self._version + 1, last
 
-    def _this_turn(self, record: TurnRecord) -> dict[str, Any]:
-        return {"conversation": self._conversation_id, "turn": self.number, "state_after": record.state}
-
-    def _turn(self, seq: int, record: TurnRecord) -> dict[str, Any]:
-        return {
+    def _begun(self, record: TurnRecord, seq: int, ends: Mapping[str, int | None] = UNFINISHED) -> Work:
+        """The customer's message, and the turn that it begins."""
+        turn = {
             "conversation_id": self._conversation_id,
             "number": self.number,
             "client_message_id": self._client_message_id,
             "message_seq": seq,
-            "reply_seq": None,
-            "last_seq": None,
+            **ends,
             "text": record.text,
             "understanding": record.understanding,
             "state": record.state,
             "latency_ms": record.latency_ms,
+            "created_at": datetime.now(UTC),
         }
+        said = customer_message(self._conversation_id, seq, record.text)
+        return [(ADD_MESSAGE, said), (ADD_TURN, turn)]
 
-    def _write_steps(self, opened: Connection, record: TurnRecord, without_answer: ExecutionStatus) -> None:
+    def _this_turn(self, record: TurnRecord) -> dict[str, Any]:
+        return {"conversation": self._conversation_id, "turn": self.number, "state_after": record.state}
+
+    def _steps(self, record: TurnRecord, without_answer: ExecutionStatus) -> Work:
         """What is new since the last time, and the answer to the execution that was waited for."""
         turn = {"conversation_id": self._conversation_id, "turn": self.number}
         known_decisions = len(self._kept.decisions) if self._kept else 0
         known_executions = len(self._kept.executions) if self._kept else 0
-        decisions = [
-            {**turn, "step": step, **vars(decision)} for step, decision in enumerate(record.decisions, 1)
-        ][known_decisions:]
-        executions = [
-            {
-                **turn,
-                "position": position,
-                **vars(execution),
-                "status": without_answer if execution.outcome is None else "answered",
-            }
-            for position, execution in enumerate(record.executions, 1)
+        work: Work = [
+            (ADD_DECISION, {**turn, "step": step, **vars(decision)})
+            for step, decision in enumerate(record.decisions[known_decisions:], known_decisions + 1)
         ]
-        if decisions:
-            opened.execute(ADD_DECISIONS, decisions)
         if known_executions:
-            waited_for = executions[known_executions - 1]
-            answer = {f"{name}_now": waited_for[name] for name in ("status", "outcome", "facts")}
-            mine = {
+            waited_for = record.executions[known_executions - 1]
+            answer = {
                 "conversation": self._conversation_id,
                 "this_turn": self.number,
                 "place": known_executions,
+                "status_now": _execution_status(waited_for, without_answer),
+                "outcome_now": waited_for.outcome,
+                "facts_now": waited_for.facts,
             }
-            opened.execute(ANSWER, mine | answer)
-        if executions[known_executions:]:
-            opened.execute(ADD_EXECUTIONS, executions[known_executions:])
+            work.append((ANSWER, answer))
+        for position, execution in enumerate(record.executions[known_executions:], known_executions + 1):
+            status = _execution_status(execution, without_answer)
+            row = {**turn, "position": position, **vars(execution)}
+            work.append((ADD_EXECUTION, row | {"status": status, "created_at": datetime.now(UTC)}))
+        return work
 
 
-def _read(session: Session, conversation_id: str, number: int) -> TurnRecord:
+def _read(engine: Engine, conversation_id: str, number: int) -> TurnRecord:
     """What is written down of an unfinished turn."""
-    turn = session.get_one(TurnRow, (conversation_id, number))
-    mine = (DecisionRow.conversation_id == conversation_id, DecisionRow.turn == number)
-    decisions = session.scalars(select(DecisionRow).where(*mine).order_by(DecisionRow.step))
-    mine = (ExecutionRow.conversation_id == conversation_id, ExecutionRow.turn == number)
-    executions = session.scalars(select(ExecutionRow).where(*mine).order_by(ExecutionRow.position))
+    with transaction(engine) as session:
+        turn = session.get(TurnRow, (conversation_id, number))
+        if turn is None:
+            raise UnknownConversation(conversation_id)  # erased meanwhile
+        mine = (DecisionRow.conversation_id == conversation_id, DecisionRow.turn == number)
+        decisions = session.scalars(select(DecisionRow).where(*mine).order_by(DecisionRow.step)).all()
+        mine = (ExecutionRow.conversation_id == conversation_id, ExecutionRow.turn == number)
+        executions = session.scalars(select(ExecutionRow).where(*mine).order_by(ExecutionRow.position)).all()
     return TurnRecord(
         text=turn.text,
         understanding=turn.understanding,
@@ -299,3 +326,7 @@ def _status(state: DialogueState) -> Status:
     if state.closed:
         return "closed"
     return "handed_over" if state.handed_over else "open"
+
+
+def _execution_status(execution: Execution, without_answer: ExecutionStatus) -> ExecutionStatus:
+    return without_answer if execution.outcome is None else "answered"
