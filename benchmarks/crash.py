@@ -3,8 +3,9 @@
     python -m benchmarks.crash --database sqlite --kills 200 [--clients 8] [--seed 0] [--clear] [--out FILE]
 
 The real API over HTTP, the real store with encryption and the real demo bank; only the understanding is a
-stand-in (see plain_bot.py). A client repeats a message, with the same client_message_id, until it is answered; now and then
-it sends another one in between. At the end every answer that a client got is compared with the databases.
+stand-in (see plain_bot.py). A client repeats a message, with the same client_message_id, until it is
+answered; now and then it sends another one in between. At the end every answer that a client got is compared
+with the databases.
 """
 
 import argparse

@@ -8,7 +8,6 @@ nlu`; times are of the processor, summed over cores, so that what else runs on t
 """
 
 import argparse
-import json
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ import numpy as np
 
 from benchmarks.nlu_splits import NAMES, Split, load_split
 from benchmarks.peers import JOINT, BiLstmCrf, MiniLm, Peer, SetFit, Svm, WithCrf
+from benchmarks.results import Results
 from domains.schema import OUT_OF_SCOPE
 from nlu.data import Example
 from nlu.evaluate import TIMED, parse_all, score
@@ -110,7 +110,7 @@ def measure(method: str, name: str, seed: int, split: Split) -> dict[str, Any]:
         "set": name,
         "method": method,
         "seed": seed,
-        **{key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()},
+        **figures,
         "train_cpu_seconds": round(used, 1),
         "cpu_ms_a_message": round(message_cpu_ms(parser, split.valid[:TIMED]), 2),
     }
@@ -137,35 +137,22 @@ def main() -> None:
     arguments.add_argument("--seeds", default="0,1,2")
     arguments.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = arguments.parse_args()
-    results = json.loads(options.out.read_text(encoding="utf-8"))["results"] if options.out.exists() else []
+    results = Results(options.out, ("set", "method", "seed"), every())
     names, methods, seeds = (getattr(options, key).split(",") for key in ("sets", "methods", "seeds"))
-    for name, method, seed in wanted(results):
+    for name, method, seed in results.missing():
         if name in names and method in methods and str(seed) in seeds:
-            results.append(measure(method, name, seed, load_split(name, options.data)))
-            print(json.dumps(results[-1]), flush=True)
-            save(results, options.out)
+            results.add(measure(method, name, seed, load_split(name, options.data)))
 
 
-def wanted(results: Sequence[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    """Sets, methods and seeds that are not among the results; a method without chance has one seed."""
-    known = {(row["set"], row["method"], row["seed"]) for row in results}
-    every = [
+def every() -> list[tuple[str, str, int]]:
+    """Sets, methods and seeds; a method without chance has one seed."""
+    return [
         (name, method, seed)
         for seed in range(3)
         for name in NAMES
         for method in METHODS
         if METHODS[method][1](name) and (method in RANDOM or seed == 0)
     ]
-    return [one for one in every if one not in known]
-
-
-def save(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """The results, a line each, and what has not been measured yet."""
-    missing = [f"{name} {method} seed {seed}" for name, method, seed in wanted(results)]
-    lines = ",\n  ".join(json.dumps(row) for row in results)
-    path.write_text(
-        f'{{"not_measured": {json.dumps(missing)},\n "results": [\n  {lines}\n]}}\n', encoding="utf-8"
-    )
 
 
 if __name__ == "__main__":

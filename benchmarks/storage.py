@@ -35,7 +35,11 @@ from storage.records import Decision, Draft, Execution, TurnRecord
 from storage.state import DialogueState
 from storage.tables import Base
 
-TABLES = [table for table in Base.metadata.sorted_tables if table.name not in ("audit", "secrets")]
+TABLES = [
+    table
+    for table in Base.metadata.sorted_tables
+    if table.name == "conversations" or "conversation_id" in table.columns
+]
 """Those of the conversations."""
 LENGTH = 10
 """Turns of a conversation."""

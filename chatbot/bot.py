@@ -5,6 +5,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from uuid import uuid4
 
 from chatbot.gate import Gate
@@ -15,14 +16,16 @@ from dialog_policy.rules import concrete
 from domains.backend import CUSTOMER_ID, Backend, BackendError, Withdrawn
 from domains.schema import Pack
 from nlu.parser import Parser
+from nlu.understanding import Understanding
 from storage.actions import Action
 from storage.conversations import ConversationStore, Turn
 from storage.database import StorageError, retry
 from storage.hearing import hear
 from storage.records import Draft, Message
-from storage.state import proof_slots
+from storage.state import DialogueState, proof_slots
 
 LONGEST_MESSAGE = 4000
+RATINGS = ("1", "2", "3", "4", "5")
 LAST_TURNS_SECONDS = 30
 """How long a server that stops waits for the turns that have begun."""
 
@@ -88,13 +91,21 @@ class Chatbot:
         watch = Stopwatch()
         with watch.stage("understand"):
             heard = self.parser.parse(text, turn.state.recent, turn.state.asked)
-        plan = Plan(text, heard, hear(turn.state, heard, self.pack))
+        plan = self._listen(turn.state, text, heard)
         with watch.stage("decide"):
-            if not plan.state.handed_over:
+            if not plan.state.handed_over and plan.rating is None:
                 self._decide(turn, plan)
         with watch.stage("word"):
-            draft = self._word(plan, turn.number)
-        return turn.finish(plan.record(watch.milliseconds, draft))
+            drafts = () if turn.held else (self._word(plan, turn.number),)
+        return turn.finish(plan.record(watch.milliseconds, *drafts))
+
+    def _listen(self, state: DialogueState, text: str, heard: Understanding) -> Plan:
+        """What the message changes. Nothing where it is for a colleague: a yes to them is none to the bot."""
+        if state.handed_over:
+            return Plan(text, heard, state)
+        if state.rating_asked and text in RATINGS:
+            return Plan(text, heard, replace(state, rating_asked=False), rating=int(text))
+        return Plan(text, heard, hear(state, heard, self.pack))
 
     def _complete(self, turn: Turn, plan: Plan) -> None:
         """Take up an interrupted turn where it was going to ask the business system.
@@ -167,6 +178,8 @@ class Chatbot:
         return {*self.pack.tasks[task].slots, *self.pack.tasks[task].optional}
 
     def _word(self, plan: Plan, variant: int) -> Draft:
+        if plan.rating is not None:
+            return self.writer.fixed("rated", variant)
         if not plan.actions:
             return self.writer.fixed("with_colleague", variant)
         return self.writer.write(plan.actions, plan.state, variant)

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from chatbot import database_commands, privacy_commands, serve_commands
+from chatbot import database_commands, privacy_commands, serve_commands, staff_commands
 from domains.document import PackError
 from nlu.text_files import DataError
 from storage.database import StorageError
@@ -52,6 +52,7 @@ app.add_typer(privacy_commands.customers, name="customers")
 app.add_typer(privacy_commands.keys, name="keys")
 app.add_typer(privacy_commands.export, name="export")
 app.command("audit")(privacy_commands.show_audit)
+app.add_typer(staff_commands.app, name="staff")
 
 KNOWN_ERRORS = (PackError, DataError, StorageError)
 

@@ -21,6 +21,8 @@ class Plan:
     actions: list[Action] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     executions: list[Execution] = field(default_factory=list)
+    rating: int | None = None
+    """Of the colleague who resolved the conversation, where this message was one."""
 
     @classmethod
     def of(cls, kept: TurnRecord) -> "Plan":
@@ -79,4 +81,5 @@ class Plan:
             replies=replies,
             state=self.state,
             latency_ms=latency_ms,
+            rating=self.rating,
         )

@@ -1,12 +1,15 @@
 """From the bot's actions to words and quick replies."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from domains.schema import OPTIONAL_PART, PLACEHOLDER, Pack
 from nlu.values import display
 from storage.actions import Action
 from storage.records import Button, Draft
 from storage.state import DialogueState, Result
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class MissingFact(Exception):
@@ -40,9 +43,11 @@ class TemplateReply:
             )
         return Draft(" ".join(dict.fromkeys(parts)), self._buttons(actions, state), self.name)
 
-    def fixed(self, key: str, variant: int) -> Draft:
+    def fixed(
+        self, key: str, variant: int, facts: Mapping[str, str] = NOTHING, buttons: tuple[Button, ...] = ()
+    ) -> Draft:
         """A message of the conversation itself, such as the handover."""
-        return Draft(self._fill(key, {}, variant), (), self.name)
+        return Draft(self._fill(key, facts, variant), buttons, self.name)
 
     def opening(self) -> Draft:
         """The first words of a conversation."""

@@ -27,6 +27,10 @@ FIXED_REPLIES = (
     "backend_unavailable",
     "earlier_request",
     "with_colleague",
+    "colleague_joined",
+    "returned",
+    "resolved",
+    "rated",
 )
 
 
@@ -117,6 +121,8 @@ def required_replies(domain: Domain) -> dict[str, frozenset[str]]:
     common = frozenset({"business", "assistant"})
     keys = dict.fromkeys(FIXED_REPLIES, common)
     keys["clarify"] = common | {"first", "second"}
+    keys["colleague_joined"] = common | {"colleague"}
+    keys["returned"] = common | {"task"}
     keys["decline"] = keys["offer_help"] = common
     proof = domain.authentication.task
     verified = domain.tasks[proof].outcomes

@@ -1,36 +1,95 @@
-"""The encoder for serving: 8-bit matrices on ONNX Runtime, from the very weights that lie on disk."""
+"""The encoder for serving, from the very weights that lie on disk: 8-bit matrices on ONNX Runtime."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from onnx import TensorProto
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from moe.encoder import EncoderConfig
+from moe.encoder import EncoderConfig, MixtureEncoder
 from moe.graph import EXTENSIONS, Graph
 from moe.quantisation import SCALE, dequantise
 
 EPSILON = 1e-12
 """The encoder's layer norms add it to the variance."""
+LARGE = 256
+"""Word pieces of a batch, padding included, from which it is a large one."""
+GRAIN = 16
+"""Large batches have a multiple of this many messages and pieces."""
+EVERY = slice(None)
 
 
 class EncoderEngine(nn.Module):
-    """Takes the place of a trained MixtureEncoder; gives its features up to rounding, without gradients."""
+    """Takes the place of a trained MixtureEncoder; gives its features up to rounding, without gradients.
 
-    def __init__(self, config: EncoderConfig, packed: Mapping[str, Tensor], threads: int) -> None:
+    A large batch goes another way where the processor multiplies matrices in bfloat16 (AMX): there
+    PyTorch is faster, while for one message its calls cost more than their work.
+    """
+
+    def __init__(
+        self, config: EncoderConfig, packed: Mapping[str, Tensor], threads: int, *, matrix_unit: bool
+    ) -> None:
         """`packed` is the encoder's state as `quantise` gives it."""
         super().__init__()
         self.config = config
-        # The largest table stays 8-bit, and here: only the rows that are looked up become floats.
-        self.words, self.word_scales = packed["words.weight"], packed["words.weight" + SCALE]
+        self.words = _Words(packed, torch.float32)
         self._session = _Builder(config, packed).graph().session("features", threads)
+        self.large = _bfloat16_encoder(config, packed) if matrix_unit else None
 
     def forward(self, pieces: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
         """Word pieces, segment ids, mask, each (batch, seq) → features (batch, seq, width)."""
-        words = self.words[pieces] * self.word_scales[pieces]  # (batch, seq, width)
-        inputs = {"words": words.numpy(), "segments": segments.numpy(), "mask": mask.numpy()}
+        if self.large is not None and pieces.numel() >= LARGE:
+            rows, length = pieces.shape
+            padded = [round_up(values) for values in (pieces, segments, mask)]
+            features: Tensor = self.large(*padded)[:rows, :length].float()
+            return features
+        inputs = {"words": self.words(pieces).numpy(), "segments": segments.numpy(), "mask": mask.numpy()}
         return torch.from_numpy(self._session.run(None, inputs)[0])
+
+
+class _Words(nn.Module):
+    """The largest table stays 8-bit: only the rows that are looked up become floats."""
+
+    def __init__(self, packed: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.rows, self.scales = packed["words.weight"], packed["words.weight" + SCALE]
+        self.dtype = dtype
+
+    def forward(self, pieces: Tensor) -> Tensor:
+        """pieces (batch, seq) → (batch, seq, width)"""
+        return (self.rows[pieces] * self.scales[pieces]).to(self.dtype)
+
+
+def round_up(values: Tensor) -> Tensor:
+    """Zeros behind the first two dimensions up to multiples of GRAIN.
+
+    For every shape of a product PyTorch keeps a kernel; without this, memory would grow with each new one.
+    """
+    first, second = (-size % GRAIN for size in values.shape[:2])
+    rest = [0, 0] * (values.ndim - 2)
+    return F.pad(values, (*rest, 0, second, 0, first))
+
+
+def _bfloat16_encoder(config: EncoderConfig, packed: Mapping[str, Tensor]) -> MixtureEncoder:
+    plain = dequantise({name: t for name, t in packed.items() if not name.startswith("words.")})
+    with torch.device("meta"):
+        encoder = MixtureEncoder(config)
+    encoder.words = _Words(packed, torch.bfloat16)  # type: ignore[assignment]
+    encoder.load_state_dict({name: t.bfloat16() for name, t in plain.items()}, assign=True)
+    return encoder.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Values of a graph as 8-bit whole numbers."""
+
+    whole: str
+    """(…, width)"""
+    step: str
+    """(…, 1) what one whole number stands for, token by token."""
 
 
 class _Builder:
@@ -40,6 +99,8 @@ class _Builder:
         self.config, self.packed = config, packed
         self.plain = dequantise({n: t for n, t in packed.items() if not n.startswith("words.")})
         self.into = Graph()
+        self.one = self.into.constant(1.0)
+        self.zero = self.into.constant(np.array(128, np.uint8))
 
     def graph(self) -> Graph:
         into = self.into
@@ -55,9 +116,11 @@ class _Builder:
         for number in range(self.config.layers):
             block = f"blocks.{number}"
             seen = self._attention(f"{block}.attention", hidden, real)
-            hidden = self._output(f"{block}.attention.output", seen, hidden, f"{block}.attention_norm")
-            neurons = self._neurons(f"{block}.mixture", hidden)
-            hidden = self._output(f"{block}.mixture.down", neurons, hidden, f"{block}.mixture_norm")
+            hidden = self._output(
+                seen, self._bias(f"{block}.attention.output"), hidden, f"{block}.attention_norm"
+            )
+            added = self._mixture(f"{block}.mixture", hidden)
+            hidden = self._output(added, self._bias(f"{block}.mixture.down"), hidden, f"{block}.mixture_norm")
         into.name(hidden, "features")
         return into
 
@@ -69,29 +132,52 @@ class _Builder:
             self.plain[f"{name}.bias"]
         )
 
-    def _output(self, name: str, values: str, hidden: str, norm: str) -> str:
-        """The last product of a half block, its residual and its layer norm."""
-        change, bias = self._product(name, values), self._bias(name)
-        inputs = (change, hidden, *self._norm(norm), bias)
-        return self.into.add("SkipLayerNormalization", *inputs, domain=EXTENSIONS, epsilon=EPSILON)
+    def _output(self, change: str, bias: str, hidden: str, norm: str) -> str:
+        """The end of a half block: bias, residual, norm. Their fused operator takes several times as long."""
+        changed = self.into.add("Add", self.into.add("Add", change, bias), hidden)
+        return self.into.add("LayerNormalization", changed, *self._norm(norm), epsilon=EPSILON)
 
     def _attention(self, name: str, hidden: str, mask: str) -> str:
-        parts = self._product(f"{name}.query_key_value", hidden)
-        query, key, value = self.into.add_several(3, "Split", parts, axis=-1, num_outputs=3)
-        bias = self._bias(f"{name}.query_key_value")
-        heads = self.config.heads
+        width, tokens = self.config.hidden_width, self._quantised(hidden)
+        parts = f"{name}.query_key_value"
+        places = [slice(number * width, (number + 1) * width) for number in range(3)]
+        query, key, value = [self._product(parts, tokens, outputs=place) for place in places]
+        mixed = self.into.add(
+            "MultiHeadAttention",
+            query,
+            key,
+            value,
+            self._bias(parts),
+            mask,
+            domain=EXTENSIONS,
+            num_heads=self.config.heads,
+        )
+        return self._product(f"{name}.output", self._quantised(mixed))
+
+    def _mixture(self, name: str, hidden: str) -> str:
+        """Shared and routed neurons apart, so that gates meet the routed ones alone."""
+        tokens, shared = self._quantised(hidden), self.config.shared
+        neurons = shared + self.config.experts * self.config.expert_width
+        common = self._neurons(name, tokens, slice(0, shared))
+        routed = self._neurons(name, tokens, slice(shared, neurons))
+        apart = self.into.constant([0, 0, self.config.experts, self.config.expert_width])
+        joined = self.into.constant([0, 0, neurons - shared])
+        routed = self.into.add("Reshape", routed, apart)
+        routed = self.into.add("Mul", routed, self._gates(f"{name}.router", hidden))
+        routed = self.into.add("Reshape", routed, joined)
         return self.into.add(
-            "MultiHeadAttention", query, key, value, bias, mask, domain=EXTENSIONS, num_heads=heads
+            "Add",
+            self._product(f"{name}.down", self._quantised(common), inputs=slice(0, shared)),
+            self._product(f"{name}.down", self._quantised(routed), inputs=slice(shared, neurons)),
         )
 
-    def _neurons(self, name: str, hidden: str) -> str:
-        """The experts' neurons, scaled by the gates."""
-        up = self._product(f"{name}.up", hidden)
-        neurons = self.into.add("BiasGelu", up, self._bias(f"{name}.up"), domain=EXTENSIONS)
-        return self.into.add("Mul", neurons, self._factors(f"{name}.router", hidden))
+    def _neurons(self, name: str, tokens: _Tokens, which: slice) -> str:
+        up = self._product(f"{name}.up", tokens, outputs=which)
+        bias = self.into.constant(self.plain[f"{name}.up.bias"][which])
+        return self.into.add("BiasGelu", up, bias, domain=EXTENSIONS)
 
-    def _factors(self, name: str, hidden: str) -> str:
-        """What each neuron is multiplied by: 1 for the shared ones, its expert's gate for a routed one."""
+    def _gates(self, name: str, hidden: str) -> str:
+        """(batch, seq, experts, 1): what the neurons of each routed expert are multiplied by."""
         into, config = self.into, self.config
         affinities = into.constant(self.plain[f"{name}.affinity.weight"].t())
         scores = into.add("Sigmoid", into.add("MatMul", hidden, affinities))  # (batch, seq, experts)
@@ -100,36 +186,40 @@ class _Builder:
         kept = into.add("GatherElements", scores, chosen, axis=-1)  # (batch, seq, top_k)
         total = into.add("ReduceSum", kept, into.constant([-1]), keepdims=1)
         shares = into.add("Div", kept, into.add("Max", total, into.constant(1e-9)))
+        shares = into.add("Mul", shares, into.constant(float(config.top_k)))
         nothing = into.add("Mul", scores, into.constant(0.0))
         gates = into.add("ScatterElements", nothing, chosen, shares, axis=-1)  # (batch, seq, experts)
-        routed = torch.eye(config.experts).repeat_interleave(config.expert_width, dim=1) * config.top_k
-        spread = torch.cat([torch.zeros(config.experts, config.shared), routed], dim=1)  # (experts, neurons)
-        common = (spread.sum(0) == 0).float()
-        return into.add("Add", into.add("MatMul", gates, into.constant(spread)), into.constant(common))
+        return into.add("Unsqueeze", gates, into.constant([-1]))
 
     def _bias(self, name: str) -> str:
         return self.into.constant(self.plain[f"{name}.bias"])
 
-    def _product(self, name: str, values: str) -> str:
-        """values (…, width) times the 8-bit matrix, without its bias: each token has a scale of its own.
+    def _quantised(self, values: str) -> _Tokens:
+        """values (…, width) as whole numbers: each token has a scale of its own.
 
         Thus what a message gives does not depend on those beside it in a batch, as it would with
-        DynamicQuantizeMatMul, which has one scale for all. Unsigned values with 128 for zero, as the
+        DynamicQuantizeMatMul, which has one scale for all. Unsigned with 128 for zero, as the
         processor's 8-bit instructions take unsigned times signed.
         """
         into = self.into
-        largest = into.add("ReduceMax", into.add("Abs", values), into.constant([-1]), keepdims=1)
-        step = into.add("Mul", into.add("Max", largest, into.constant(1e-9)), into.constant(1 / 127))
-        one, zero = into.constant(1.0), into.constant(np.array(128, np.uint8))
-        whole = into.add("QuantizeLinear", into.add("Div", values, step), one, zero)
-        weight, scale = self.packed[f"{name}.weight"].t(), self.packed[f"{name}.weight" + SCALE].flatten()
-        product = into.add(
+        highest = into.add("ReduceMax", values, into.constant([-1]), keepdims=1)
+        lowest = into.add("ReduceMin", values, into.constant([-1]), keepdims=1)
+        largest = into.add("Max", highest, into.add("Neg", lowest), into.constant(1e-9))
+        step = into.add("Mul", largest, into.constant(1 / 127))
+        scaled = into.add("Mul", values, into.add("Reciprocal", step))
+        return _Tokens(into.add("QuantizeLinear", scaled, self.one, self.zero), step)
+
+    def _product(self, name: str, tokens: _Tokens, outputs: slice = EVERY, inputs: slice = EVERY) -> str:
+        """tokens times the 8-bit matrix, or the named part of it, without its bias."""
+        weight = self.packed[f"{name}.weight"][outputs, inputs].t()
+        scale = self.packed[f"{name}.weight" + SCALE].flatten()[outputs]
+        product = self.into.add(
             "MatMulIntegerToFloat",
-            whole,
-            into.constant(weight),
-            one,
-            into.constant(scale),
-            zero,
+            tokens.whole,
+            self.into.constant(weight),
+            self.one,
+            self.into.constant(scale),
+            self.zero,
             domain=EXTENSIONS,
         )
-        return into.add("Mul", product, step)
+        return self.into.add("Mul", product, tokens.step)

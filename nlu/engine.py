@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from moe.engine import EncoderEngine
+from moe.engine import GRAIN, LARGE, EncoderEngine, round_up
 from moe.graph import Graph
 from moe.quantisation import SCALE, dequantise
 from nlu.model import NluConfig, NluModel
@@ -20,7 +21,18 @@ class WeightsError(ValueError):
     """Weights that do not belong to the configuration."""
 
 
-def serving_model(config: NluConfig, packed: Mapping[str, Tensor], threads: int = THREADS) -> NluModel:
+def has_matrix_unit() -> bool:
+    """Whether the processor multiplies matrices in bfloat16 by itself (AMX)."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+def serving_model(
+    config: NluConfig,
+    packed: Mapping[str, Tensor],
+    threads: int = THREADS,
+    *,
+    matrix_unit: bool | None = None,
+) -> NluModel:
     """The model of quantised weights, as `quantise` gives them, without gradients. Raises WeightsError.
 
     The encoder and every LSTM are exchanged for engines that are called in the same way; all else is the
@@ -31,11 +43,16 @@ def serving_model(config: NluConfig, packed: Mapping[str, Tensor], threads: int 
     _check(model, packed)
     encoder = {name.removeprefix(ENCODER): t for name, t in packed.items() if name.startswith(ENCODER)}
     rest = dequantise({name: t for name, t in packed.items() if not name.startswith(ENCODER)})
-    model.encoder = EncoderEngine(config.encoder, encoder, threads)  # type: ignore[assignment]
+    model.encoder = nn.Identity()  # type: ignore[assignment]
     model.load_state_dict(rest, assign=True)
+    if matrix_unit is None:
+        matrix_unit = has_matrix_unit()
+    model.encoder = EncoderEngine(  # type: ignore[assignment]
+        config.encoder, encoder, threads, matrix_unit=matrix_unit
+    )
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.LSTM):
-            model.set_submodule(name, LstmEngine(module, threads))
+            model.set_submodule(name, LstmEngine(module, threads, matrix_unit=matrix_unit))
     return model.eval().requires_grad_(False)
 
 
@@ -48,12 +65,13 @@ def _check(model: NluModel, packed: Mapping[str, Tensor]) -> None:
 
 
 class LstmEngine(nn.Module):
-    """Takes the place of a bidirectional one-layer nn.LSTM over packed sequences; exact.
+    """Takes the place of a bidirectional one-layer nn.LSTM over packed sequences; exact for small batches.
 
-    PyTorch lays the weights out anew for every call, which costs more than the steps of a short message.
+    PyTorch lays the weights out anew for every call, which costs more than the steps of a short message. A
+    large batch is read in bfloat16 where the processor has a unit for it.
     """
 
-    def __init__(self, lstm: nn.LSTM, threads: int) -> None:
+    def __init__(self, lstm: nn.LSTM, threads: int, *, matrix_unit: bool) -> None:
         super().__init__()
         if not lstm.bidirectional or lstm.num_layers != 1 or not lstm.bias or lstm.proj_size:
             raise ValueError("only bidirectional LSTMs of one layer, with biases, can be served")
@@ -68,12 +86,34 @@ class LstmEngine(nn.Module):
         )  # (seq, directions, batch, width)
         graph.name(graph.add("Transpose", read, perm=[0, 2, 1, 3]), "read")
         self._session = graph.session("read", threads)
+        self.directions = [_one_way(lstm, suffix) for suffix in ("", "_reverse")] if matrix_unit else None
 
     def forward(self, packed: PackedSequence) -> tuple[PackedSequence, None]:
         steps, lengths = pad_packed_sequence(packed)  # (seq, batch, width)
-        inputs = {"steps": steps.numpy(), "lengths": lengths.int().numpy()}
-        read = torch.from_numpy(self._session.run(None, inputs)[0]).flatten(2)  # (seq, batch, 2 * width)
+        if self.directions is not None and steps[..., 0].numel() >= LARGE:
+            padded = F.pad(lengths, (0, -len(lengths) % GRAIN))
+            read = self._read_large(round_up(steps.bfloat16()), padded)[: len(steps), : len(lengths)]
+        else:
+            inputs = {"steps": steps.numpy(), "lengths": lengths.int().numpy()}
+            read = torch.from_numpy(self._session.run(None, inputs)[0]).flatten(2)
         return pack_padded_sequence(read, lengths, enforce_sorted=False), None
+
+    def _read_large(self, steps: Tensor, lengths: Tensor) -> Tensor:
+        """steps (seq, batch, width) → (seq, batch, 2 * width); messages turn round within their length."""
+        assert self.directions is not None
+        onward, backward = self.directions
+        places = torch.arange(len(steps))[:, None]
+        turned = torch.where(places < lengths, lengths - 1 - places, places)[..., None]  # (seq, batch, 1)
+        last = backward(steps.take_along_dim(turned, 0))[0].take_along_dim(turned, 0)
+        return torch.cat([onward(steps)[0], last], dim=-1).float()
+
+
+def _one_way(lstm: nn.LSTM, suffix: str) -> nn.LSTM:
+    """One direction of a bidirectional LSTM, in bfloat16."""
+    single = nn.LSTM(lstm.input_size, lstm.hidden_size)
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    single.load_state_dict({name: getattr(lstm, name + suffix) for name in names})
+    return single.bfloat16().eval().requires_grad_(False)
 
 
 def _both(lstm: nn.LSTM, kind: str) -> Tensor:

@@ -24,8 +24,8 @@ class NluConfig:
     dropout: float = 0.2
     character_filters: int = 48
     """Width of the character features; 0 for none."""
-    prototypes: bool = True
-    """Whether likeness to a prototype of each intent adds to its score."""
+    likeness: bool = True
+    """Whether the direction of the encoder's mean features adds to an intent's score."""
     context: ContextWindow = field(default_factory=ContextWindow)
 
     @property
@@ -61,19 +61,17 @@ class Spelling(nn.Module):
         return spelt
 
 
-class Prototypes(nn.Module):
-    """Cosine likeness to one direction for each intent, sharpened (after Gidaris and Komodakis 2018)."""
+class Likeness(nn.Module):
+    """Scores by the direction of a message's features: each intent has one of its own."""
 
     def __init__(self, width: int, intents: int) -> None:
         super().__init__()
         self.directions = nn.Parameter(torch.randn(intents, width))
-        self.sharpness = nn.Parameter(torch.tensor(16.0))
+        self.bias = nn.Parameter(torch.zeros(intents))
 
     def forward(self, features: Tensor) -> Tensor:
         """features (batch, width) → (batch, intents)"""
-        likeness = F.normalize(features, dim=-1) @ F.normalize(self.directions, dim=-1).T
-        scores: Tensor = self.sharpness * likeness
-        return scores
+        return F.linear(F.normalize(features, dim=-1), self.directions, self.bias)
 
 
 class NluModel(nn.Module):
@@ -90,7 +88,7 @@ class NluModel(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.feature_dropout = FeatureDropout(config.dropout)
-        self.prototypes = Prototypes(width, len(config.intents)) if config.prototypes else None
+        self.likeness = Likeness(width, len(config.intents)) if config.likeness else None
         self.intent_head = nn.Linear(width + 2 * config.lstm_width, len(config.intents))
         self.several_head = nn.Linear(width + 2 * config.lstm_width, 1)
         self.tag_head = nn.Linear(width + 2 * config.lstm_width, len(config.tags))
@@ -115,11 +113,10 @@ class NluModel(nn.Module):
         pooled = self.dropout(torch.cat([mean, peak], dim=-1))  # (batch, width + 2 * lstm_width)
         emissions = self.tag_head(self.feature_dropout(torch.cat([message, read], dim=-1)))
         intents = self.intent_head(pooled)  # (batch, intents)
-        if self.prototypes is not None:
-            intents = intents + self.prototypes(mean)
+        if self.likeness is not None:
+            intents = intents + self.likeness(mean)
         return Scores(intents, self.several_head(pooled).squeeze(-1), emissions, mask)
 
-    @torch.no_grad()
     def embed(self, batch: Batch) -> Tensor:
         """(batch, width) mean of the encoder's features over the message."""
         longest = int(batch.lengths.max())

@@ -8,12 +8,13 @@ from statistics import median
 from typing import Any
 
 from nlu.batches import Variation
+from nlu.contrast import Contrast
 from nlu.data import Example
 
 SCARCE = 20
 """Sentences an intent has, in the median, up to which all count as few."""
 FEW_STEPS = 140
-"""Steps after which few sentences are learnt; with more, sentences held back are understood less well."""
+"""Steps in which slots are learnt from few sentences, once the encoder has learnt the intents."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class TrainConfig:
     averaged: float = 0.1
     """Share of the steps over which the weights that are kept were averaged, roughly."""
     prototype_examples: int = 32
+    """Sentences of an intent at whose mean its direction starts."""
+    contrast: Contrast | None = None
+    """Where sentences are few: how the encoder learns before all else, and alone."""
     patience: int = 3
     """Epochs without a better validation score after which training stops."""
     seed: int = 0
@@ -48,7 +52,8 @@ def is_scarce(examples: Sequence[Example]) -> bool:
 
 def recipe(examples: Sequence[Example], epochs: int | None = None, **settings: Any) -> TrainConfig:
     """Settings for these examples; what is given wins."""
-    if epochs is None and is_scarce(examples):
+    if is_scarce(examples):
         steps = math.ceil(len(examples) / TrainConfig.batch_size)
-        epochs = min(60, math.ceil(FEW_STEPS / steps))
+        settings = {"contrast": Contrast(), **settings}
+        epochs = epochs or min(60, math.ceil(FEW_STEPS / steps))
     return TrainConfig(epochs=epochs or TrainConfig.epochs, **settings)

@@ -20,6 +20,7 @@ from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig, MixtureEncoder
 from nlu.batches import Batches
 from nlu.calibration import calibrate
+from nlu.contrast import fit_likeness, pull_together, sentences
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel
 from nlu.parser import Calibration, ModelError, Parser
@@ -28,6 +29,8 @@ from nlu.recipe import TrainConfig, is_scarce
 from nlu.validation import BestEpoch, Validation
 
 CHECKPOINT = "checkpoint.pt"
+SHARPNESS = 16.0
+"""What a likeness of 1 counts for at the start."""
 REHEARSAL = 0.2
 """Share of scarce examples that the rehearsal calibrates on."""
 
@@ -66,6 +69,13 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         model.encoder.words.weight.requires_grad_(False)  # rare words stay where pretraining put them
+        checkpoint = folder / CHECKPOINT
+        fingerprint = self._fingerprint(model)
+        saved = _read_checkpoint(checkpoint, fingerprint) if checkpoint.exists() else None
+        if saved is None:
+            self._prepare(model)
+        if config.contrast is not None:
+            _settle_intents(model)
         optimiser = self._optimiser(model)
         steps = self.batches.count
         total = steps * config.epochs
@@ -73,20 +83,14 @@ class Trainer:
         decay = max(0.0, 1 - 1 / (config.averaged * total))
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
         averaged = cast(NluModel, average.module)
-        checkpoint = folder / CHECKPOINT
-        fingerprint = self._fingerprint(model)
         first = 0
-        if checkpoint.exists():
-            saved = _read_checkpoint(checkpoint)
-            if saved.get("run") == fingerprint:
-                model.load_state_dict(saved["model"])
-                average.load_state_dict(saved["average"])
-                optimiser.load_state_dict(saved["optimiser"])
-                schedule.load_state_dict(saved["schedule"])
-                first = saved["epoch"] + 1
-                self.validation.restore(saved["best"])
-        if first == 0:
-            self._place_prototypes(model)
+        if saved is not None:
+            model.load_state_dict(saved["model"])
+            average.load_state_dict(saved["average"])
+            optimiser.load_state_dict(saved["optimiser"])
+            schedule.load_state_dict(saved["schedule"])
+            first = saved["epoch"] + 1
+            self.validation.restore(saved["best"])
         with Progress() as progress, SummaryWriter(str(folder / "tensorboard")) as writer:
             bar = progress.add_task("training", total=total, completed=steps * first)
             for epoch in range(first, config.epochs):
@@ -141,23 +145,34 @@ class Trainer:
         shown = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
         progress.console.print(f"epoch {epoch + 1}: validation {shown}")
 
+    def _prepare(self, model: NluModel) -> None:
+        """What comes before the first step; where sentences are few, all that is learnt of the intents."""
+        contrast = self.config.contrast
+        if contrast is None:
+            self._place_directions(model)
+        else:
+            known = sentences(self.examples)
+            pull_together(model, self.splitter, known, contrast, self.config.seed)
+            fit_likeness(model, self.splitter, known, contrast.strength)
+
     @torch.no_grad()
-    def _place_prototypes(self, model: NluModel) -> None:
+    def _place_directions(self, model: NluModel) -> None:
         """Start each intent at the mean of its sentences (as in prototypical networks, Snell et al. 2017)."""
-        if model.prototypes is None:
+        if model.likeness is None:
             return
         model.eval()
         for place, intent in enumerate(self.intents):
             own = [e for e in self.examples if e.intents[0] == intent][: self.config.prototype_examples]
             if own:
                 features = model.embed(self.splitter([e.text for e in own], [() for _ in own]))
-                model.prototypes.directions[place] = F.normalize(
-                    F.normalize(features, dim=-1).mean(0), dim=-1
-                )
+                mean = F.normalize(F.normalize(features, dim=-1).mean(0), dim=-1)
+                model.likeness.directions[place] = SHARPNESS * mean
 
     def _optimiser(self, model: NluModel) -> torch.optim.AdamW:
         encoder = [p for p in model.encoder.parameters() if p.requires_grad]
-        heads = [p for name, p in model.named_parameters() if not name.startswith("encoder.")]
+        heads = [
+            p for name, p in model.named_parameters() if p.requires_grad and not name.startswith("encoder.")
+        ]
         groups = [
             {"params": encoder, "lr": self.config.encoder_rate},
             {"params": heads, "lr": self.config.head_rate},
@@ -196,7 +211,8 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        model.encoder.rebalance(config.bias_rate)
+        if config.contrast is None:
+            model.encoder.rebalance(config.bias_rate)
         return float(loss.detach())
 
     def _targets(self, examples: Sequence[Example]) -> Tensor:
@@ -221,13 +237,23 @@ class Trainer:
         return right / len(self.held_out)
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def _settle_intents(model: NluModel) -> None:
+    """Leave what the contrast taught as it is: another head would soon know few sentences by heart."""
+    torch.nn.init.zeros_(model.intent_head.weight)
+    torch.nn.init.zeros_(model.intent_head.bias)
+    for part in (model.encoder, model.likeness, model.intent_head):
+        if part is not None:
+            part.requires_grad_(False)
+
+
+def _read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """What was saved by the same run; None where it was another."""
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True)
     except (RuntimeError, EOFError, UnpicklingError) as error:
         reason = (str(error) or repr(error)).splitlines()[0]
         raise ModelError(f"{path}: broken checkpoint ({reason}); delete it to train anew") from error
-    return saved
+    return saved if saved.get("run") == fingerprint else None
 
 
 def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> list[list[int]]:

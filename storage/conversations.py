@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from storage.database import StorageError, connection, retry, transaction
 from storage.driver import Statement, driving
+from storage.findings import note_thumbs_down
 from storage.messages import (
     ADD_MESSAGE,
     CONVERSATIONS,
@@ -81,6 +82,11 @@ class ConversationStore:
     def status(self, conversation_id: str) -> Status:
         return cast(Status, retry(lambda: self._read(conversation_id)).status)
 
+    def progress(self, conversation_id: str) -> tuple[Status, int]:
+        """The status, and how many messages there are."""
+        row = retry(lambda: self._read(conversation_id))
+        return cast(Status, row.status), row.last_seq
+
     def state(self, conversation_id: str) -> DialogueState:
         return retry(lambda: self._read(conversation_id)).state
 
@@ -129,10 +135,12 @@ class ConversationStore:
         def write() -> None:
             with transaction(self.engine, write=True) as session:
                 _find(session, conversation_id)
-                row = session.get(MessageRow, (conversation_id, seq))
+                row = session.get(MessageRow, (conversation_id, seq), with_for_update=True)
                 if row is None or row.author != "bot":
                     raise UnknownMessage(conversation_id, seq)
                 row.rating = rating
+                if rating == -1:
+                    note_thumbs_down(session, conversation_id, seq)
 
         retry(write)
 

@@ -38,6 +38,7 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
         wants_person=False,
         asked=None,
         closed=False,
+        rating_asked=False,
         recent=(heard.text, *state.recent)[:CONTEXT_MESSAGES],
     )
     wishes = tuple(wish for wish in heard.wishes if wish in pack.intents)

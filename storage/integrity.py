@@ -7,7 +7,7 @@ from sqlalchemy import and_, func, or_, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from storage.encryption import EncryptionError, is_sealed, open_sealed
-from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
+from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, NoteRow, TurnRow
 from storage.vault import sealed_columns
 
 NUMBERED: tuple[tuple[InstrumentedAttribute[int], tuple[InstrumentedAttribute[Any], ...]], ...] = (
@@ -15,6 +15,7 @@ NUMBERED: tuple[tuple[InstrumentedAttribute[int], tuple[InstrumentedAttribute[An
     (TurnRow.number, (TurnRow.conversation_id,)),
     (DecisionRow.step, (DecisionRow.conversation_id, DecisionRow.turn)),
     (ExecutionRow.position, (ExecutionRow.conversation_id, ExecutionRow.turn)),
+    (NoteRow.number, (NoteRow.conversation_id,)),
 )
 """Columns that count from 1 without gaps, and within what."""
 
@@ -60,7 +61,8 @@ def _dangling(session: Session) -> Iterator[str]:
             parent = key.referred_table
             same = and_(*(element.parent == element.column for element in key.elements))
             lost = select(func.count()).select_from(table.outerjoin(parent, same))
-            count = session.scalar(lost.where(key.elements[0].column.is_(None)))
+            refers = (element.parent.is_not(None) for element in key.elements)
+            count = session.scalar(lost.where(key.elements[0].column.is_(None), *refers))
             if count:
                 yield f"{count} rows of {table.name} refer to {parent.name} that do not exist"
 

@@ -34,11 +34,23 @@ class UnknownConversation(StorageError):
 
 def append(opened: Connection, conversation_id: str, draft: Draft) -> Message:
     """A bot message at the end of the conversation."""
+    return _add(opened, bot_message(conversation_id, _next_seq(opened, conversation_id), draft))
+
+
+def append_signed(opened: Connection, conversation_id: str, text: str, name: str) -> Message:
+    """A message of the colleague `name` at the end of the conversation."""
+    return _add(opened, agent_message(conversation_id, _next_seq(opened, conversation_id), text, name))
+
+
+def _next_seq(opened: Connection, conversation_id: str) -> int:
     mine = {"conversation": conversation_id, "more": 1, "now": datetime.now(UTC)}
-    seq = opened.execute(SAY, mine).scalar()
+    seq: int | None = opened.execute(SAY, mine).scalar()
     if seq is None:
         raise UnknownConversation(conversation_id)
-    row = bot_message(conversation_id, seq, draft)
+    return seq
+
+
+def _add(opened: Connection, row: dict[str, Any]) -> Message:
     opened.execute(insert(MESSAGES), [row])
     return as_message(row)
 
@@ -61,9 +73,14 @@ def bot_message(conversation_id: str, seq: int, draft: Draft) -> dict[str, Any]:
     return row | {"buttons": draft.buttons, "made_by": draft.made_by}
 
 
+def agent_message(conversation_id: str, seq: int, text: str, name: str) -> dict[str, Any]:
+    return _message(conversation_id, seq, "agent", text) | {"made_by": name}
+
+
 def as_message(row: Mapping[str, Any]) -> Message:
     names = ("seq", "author", "text", "buttons", "created_at", "rating")
-    return Message(**{name: row[name] for name in names})
+    signed = row["made_by"] if row["author"] == "agent" else None
+    return Message(**{name: row[name] for name in names}, signed=signed)
 
 
 def _message(conversation_id: str, seq: int, author: Author, text: str) -> dict[str, Any]:

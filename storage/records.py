@@ -12,6 +12,12 @@ from storage.state import DialogueState
 Author = Literal["customer", "bot", "agent"]
 ExecutionStatus = Literal["intended", "answered", "unanswered"]
 """Written down and perhaps asked for; done or refused; asked for without an answer: it may have been done."""
+Role = Literal["agent", "supervisor", "administrator"]
+HandoffReason = Literal["asked", "identity", "upset", "not_understood", "judged"]
+"""The customer asked for a person, could not prove who they are, was angry, was not understood; or the policy
+judged so."""
+Ended = Literal["returned", "resolved"]
+Review = Literal["corrected", "approved", "dismissed"]
 
 
 WITHDRAWN = "withdrawn"
@@ -36,6 +42,8 @@ class Message:
     created_at: datetime
     rating: int = 0
     """Thumbs: 1 up, -1 down, 0 none."""
+    signed: str | None = None
+    """The name of the colleague who wrote it."""
 
     @property
     def shown(self) -> str:
@@ -101,3 +109,14 @@ class TurnRecord:
     """After the turn, or so far."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Stage → milliseconds."""
+    rating: int | None = None
+    """Given in this turn to the colleague who resolved the conversation, from 1 to 5."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A slot's place in a corrected text."""
+
+    start: int
+    end: int
+    slot: str

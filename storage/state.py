@@ -79,6 +79,8 @@ class DialogueState:
     last_action: str | None = None
     handed_over: bool = False
     closed: bool = False
+    rating_asked: bool = False
+    """Whether the next message may be a rating of the colleague who resolved the conversation."""
 
     def missing(self, pack: Pack) -> tuple[str, ...]:
         """Slots that the present task still needs, those of the authentication first, in asking order."""
@@ -159,6 +161,33 @@ def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
             return replace(state, closed=True)
         case _:
             return state
+
+
+def give_back(state: DialogueState) -> DialogueState:
+    """As a colleague gives the conversation back: what is known stays, what was asked does not.
+
+    A yes to the colleague is no yes to the bot.
+    """
+    return replace(
+        state,
+        handed_over=False,
+        wants_person=False,
+        failures=0,
+        upset=0,
+        asked=None,
+        clarifying=(),
+        alternatives=(),
+        question=None,
+        offered_more=False,
+        confirmation="none",
+    )
+
+
+def resolve(state: DialogueState) -> DialogueState:
+    """The state in which a colleague ends the conversation; the customer may rate it, or start anew."""
+    return replace(
+        give_back(state), task=None, waiting=(), dropped=None, closed=True, rating_asked=True, ask_counts={}
+    )
 
 
 def record(

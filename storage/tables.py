@@ -4,132 +4,25 @@ A change here needs a migration: see storage/migration.py.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from datetime import datetime
+from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import (
-    JSON,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    Double,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    MetaData,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
 from nlu.understanding import Understanding
-from storage.database import Json, StorageError
-from storage.encryption import is_sealed, keyring, load_text, open_sealed, store_text
-from storage.records import Author, Button, ExecutionStatus
+from storage.columns import Base as Base
+from storage.columns import Record, SealedText, now, one_of, unique_where
+from storage.records import Author, Button, Ended, ExecutionStatus, HandoffReason, Label, Review, Role
 from storage.state import DialogueState
 
 Status = Literal["open", "handed_over", "closed"]
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A time with its zone. SQLite keeps none, so all times are UTC."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class SealedText(TypeDecorator[str]):
-    """A text with a customer's words: encrypted where the engine has keys."""
-
-    impl = Text()
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else store_text(value, dialect)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else load_text(value, dialect)
-
-
-class Record(TypeDecorator[Any]):
-    """A typed Python value, kept as JSON: JSONB in PostgreSQL.
-
-    A `sealed` one is a JSON string, the encrypted JSON, where the engine has keys.
-    """
-
-    impl = JSON().with_variant(JSONB(), "postgresql")
-    cache_ok = True
-
-    def __init__(self, kind: Any, sealed: bool = False) -> None:
-        super().__init__()
-        self.kind = kind
-        self.sealed = sealed
-        self.adapter: TypeAdapter[Any] = TypeAdapter(kind)
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        keys = keyring(dialect) if self.sealed else None
-        written = self.adapter.dump_json(value)
-        return Json(written.decode()) if keys is None else keys.seal(written)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        try:
-            if self.sealed and is_sealed(value):
-                return self.adapter.validate_json(open_sealed(value, dialect))
-            return self.adapter.validate_python(value)
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            raise StorageError(
-                f"A stored {self.kind} cannot be read ({'.'.join(map(str, first['loc']))}: {first['msg']}); "
-                "run the program version that wrote it, or restore a backup"
-            ) from error
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _unique_where(name: str, column: str, condition: str) -> Index:
-    where = text(condition)
-    return Index(name, column, unique=True, sqlite_where=where, postgresql_where=where)
-
-
-def _one_of(column: str, literal: Any) -> CheckConstraint:
-    values = ", ".join(f"'{value}'" for value in get_args(literal))
-    return CheckConstraint(f"{column} IN ({values})", name=column)
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(referred_table_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-        }
-    )
-    type_annotation_map = {str: Text(), datetime: UtcTime(), float: Double()}  # noqa: RUF012 (SQLAlchemy's own)
+RATED = "rating IS NULL OR (rating BETWEEN 1 AND 5 AND ended IS NOT NULL AND ended = 'resolved')"
 
 
 class ConversationRow(Base):
     __tablename__ = "conversations"
-    __table_args__ = (_one_of("status", Status),)
+    __table_args__ = (one_of("status", Status),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     pack: Mapped[str]
@@ -145,15 +38,15 @@ class ConversationRow(Base):
     """Counts the writes of turns. Each names the version it read, and writes nothing where it is another."""
     last_seq: Mapped[int] = mapped_column(default=0, server_default="0")
     """Messages so far. Who adds some raises it first, and so holds the row: no number is taken twice."""
-    created_at: Mapped[datetime] = mapped_column(default=_now)
-    updated_at: Mapped[datetime] = mapped_column(default=_now)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class MessageRow(Base):
     __tablename__ = "messages"
     __table_args__ = (
         CheckConstraint("seq >= 1", name="seq"),
-        _one_of("author", Author),
+        one_of("author", Author),
         CheckConstraint("rating IN (-1, 0, 1) AND (rating = 0 OR author = 'bot')", name="rating"),
     )
 
@@ -163,9 +56,9 @@ class MessageRow(Base):
     text: Mapped[str] = mapped_column(SealedText)
     buttons: Mapped[tuple[Button, ...]] = mapped_column(Record(tuple[Button, ...]), default=())
     made_by: Mapped[str | None]
-    """How the bot made it; null for people's messages."""
+    """How the bot made it, or the name under which a colleague wrote it; null for the customer's."""
     rating: Mapped[int] = mapped_column(default=0)
-    created_at: Mapped[datetime] = mapped_column(default=_now)
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class TurnRow(Base):
@@ -179,7 +72,7 @@ class TurnRow(Base):
         CheckConstraint("reply_seq > message_seq", name="reply_seq"),
         CheckConstraint("last_seq >= reply_seq - 1", name="last_seq"),
         CheckConstraint("(reply_seq IS NULL) = (last_seq IS NULL)", name="finished"),
-        _unique_where("uq_turns_unfinished", "conversation_id", "last_seq IS NULL"),
+        unique_where("uq_turns_unfinished", "conversation_id", "last_seq IS NULL"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
@@ -196,7 +89,12 @@ class TurnRow(Base):
     state: Mapped[DialogueState] = mapped_column(Record(DialogueState, sealed=True))
     """After the turn, or so far."""
     latency_ms: Mapped[Mapping[str, float]] = mapped_column(Record(Mapping[str, float]))
-    created_at: Mapped[datetime] = mapped_column(default=_now, index=True)
+    latency: Mapped[float | None]
+    """Milliseconds of all stages. This and what follows is to be counted; null in old, encrypted turns."""
+    intent: Mapped[str | None]
+    """The first wish; null too where the message was out of scope."""
+    confidence: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
     """The index serves retraining from the turns since a day."""
 
 
@@ -226,9 +124,9 @@ class ExecutionRow(Base):
     __table_args__ = (
         ForeignKeyConstraint(["conversation_id", "turn"], ["turns.conversation_id", "turns.number"]),
         CheckConstraint("position >= 1", name="position"),
-        _one_of("status", ExecutionStatus),
+        one_of("status", ExecutionStatus),
         CheckConstraint("(outcome IS NOT NULL) = (status = 'answered')", name="outcome"),
-        _unique_where("uq_executions_answered", "idempotency_key", "status = 'answered'"),
+        unique_where("uq_executions_answered", "idempotency_key", "status = 'answered'"),
     )
 
     conversation_id: Mapped[str] = mapped_column(primary_key=True)
@@ -242,7 +140,7 @@ class ExecutionRow(Base):
     status: Mapped[str]
     outcome: Mapped[str | None]
     facts: Mapped[Mapping[str, str]] = mapped_column(Record(Mapping[str, str], sealed=True))
-    created_at: Mapped[datetime] = mapped_column(default=_now)
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class AuditRow(Base):
@@ -251,7 +149,7 @@ class AuditRow(Base):
     __tablename__ = "audit"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    at: Mapped[datetime] = mapped_column(default=_now)
+    at: Mapped[datetime] = mapped_column(default=now)
     actor: Mapped[str]
     action: Mapped[str]
     object: Mapped[str]
@@ -266,3 +164,133 @@ class SecretRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(SealedText)
+
+
+class StaffRow(Base):
+    """Somebody who may sign in. Rows stay for good, as others refer to them."""
+
+    __tablename__ = "staff"
+    __table_args__ = (one_of("role", Role),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(unique=True)
+    """Given to sign in; in lower case."""
+    name: Mapped[str]
+    """As customers see it."""
+    role: Mapped[str]
+    password: Mapped[str]
+    """Hashed with argon2id, with its salt and cost."""
+    active: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class StaffSessionRow(Base):
+    """One browser in which somebody has signed in."""
+
+    __tablename__ = "staff_sessions"
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    """Of what the browser holds: who reads this table cannot sign in with it."""
+    staff_id: Mapped[str] = mapped_column(ForeignKey(StaffRow.id), index=True)
+    expires_at: Mapped[datetime]
+
+
+class ThrottleRow(Base):
+    """Sign-ins that failed of late, by account and by address."""
+
+    __tablename__ = "throttles"
+    __table_args__ = (CheckConstraint("failures >= 1", name="failures"),)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    since: Mapped[datetime] = mapped_column(index=True)
+
+
+class HandoffRow(Base):
+    """A conversation that waits for a colleague, or is with one, or was. The turn handed it over."""
+
+    __tablename__ = "handoffs"
+    __table_args__ = (
+        ForeignKeyConstraint(["conversation_id", "turn"], ["turns.conversation_id", "turns.number"]),
+        one_of("reason", HandoffReason),
+        one_of("ended", Ended),
+        CheckConstraint("(claimed_by IS NULL) = (lease_until IS NULL)", name="claimed"),
+        CheckConstraint("(ended IS NULL) = (ended_at IS NULL)", name="ended_at"),
+        CheckConstraint(RATED, name="rating"),
+        unique_where("uq_handoffs_open", "conversation_id", "ended IS NULL"),
+        Index("ix_handoffs_waiting", "ended", "waiting_since"),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
+    turn: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    reason: Mapped[str]
+    waiting_since: Mapped[datetime] = mapped_column(default=now)
+    claimed_by: Mapped[str | None] = mapped_column(ForeignKey(StaffRow.id), index=True)
+    """Who holds it, or held it last."""
+    lease_until: Mapped[datetime | None]
+    """Until when it is held without a sign of life from the holder's desk; then it waits again."""
+    ended: Mapped[str | None]
+    ended_at: Mapped[datetime | None]
+    rating: Mapped[int | None]
+    """By the customer, afterwards."""
+
+
+class NoteRow(Base):
+    """What colleagues tell each other about a conversation. The customer does not see it."""
+
+    __tablename__ = "notes"
+    __table_args__ = (CheckConstraint("number >= 1", name="number"),)
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    staff_id: Mapped[str] = mapped_column(ForeignKey(StaffRow.id))
+    text: Mapped[str] = mapped_column(SealedText)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class FindingRow(Base):
+    """A turn that is worth a look, and why."""
+
+    __tablename__ = "findings"
+    __table_args__ = (
+        ForeignKeyConstraint(["conversation_id", "turn"], ["turns.conversation_id", "turns.number"]),
+        CheckConstraint("low_confidence OR out_of_scope OR thumbs_down OR handoff", name="reason"),
+        Index("ix_findings_created_at", "created_at", "conversation_id", "turn"),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
+    turn: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    low_confidence: Mapped[bool] = mapped_column(default=False)
+    out_of_scope: Mapped[bool] = mapped_column(default=False)
+    thumbs_down: Mapped[bool] = mapped_column(default=False)
+    handoff: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    """Of the turn."""
+
+
+class CorrectionRow(Base):
+    """What a turn should have been, as staff say; retraining reads the approved ones."""
+
+    __tablename__ = "corrections"
+    __table_args__ = (
+        ForeignKeyConstraint(["conversation_id", "turn"], ["turns.conversation_id", "turns.number"]),
+        one_of("status", Review),
+        Index("ix_corrections_status", "status", "updated_at"),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)
+    turn: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(SealedText)
+    """Of the message, with stand-ins for what identifies a person."""
+    intent: Mapped[str | None]
+    entities: Mapped[tuple[Label, ...]] = mapped_column(Record(tuple[Label, ...], sealed=True), default=())
+    action: Mapped[str | None]
+    """Which the bot should have taken; null where nothing is said about it."""
+    status: Mapped[str]
+    staff_id: Mapped[str] = mapped_column(ForeignKey(StaffRow.id))
+    """Who corrected or dismissed it."""
+    decided_by: Mapped[str | None] = mapped_column(
+        ForeignKey(StaffRow.id, name="fk_corrections_staff_decided")
+    )
+    """Who approved it."""
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)

@@ -10,8 +10,11 @@ from typing import Any, cast
 
 from sqlalchemy import Engine, Table, bindparam, exists, func, insert, literal_column, select, update
 
+from storage.columns import UtcTime
 from storage.database import TryAgain, transaction
 from storage.driver import Statement, driving
+from storage.findings import FINDINGS, finding_row
+from storage.handoff import HANDOFFS, RATE, held_at, reason_of
 from storage.messages import (
     ADD_MESSAGE,
     CONVERSATIONS,
@@ -39,6 +42,7 @@ START = Statement(
         EARLIER.c.number.label("earlier"),
         EARLIER.c.reply_seq.label("earlier_start"),
         EARLIER.c.last_seq.label("earlier_end"),
+        held_at(bindparam("id"), bindparam("now", type_=UtcTime())).label("held"),
     )
     .outerjoin_from(
         CONVERSATIONS,
@@ -77,7 +81,8 @@ FINISH_TURN = Statement(
     .where(THIS_TURN)
     .values(
         state=bindparam("state_after"),
-        latency_ms=bindparam("latency"),
+        latency_ms=bindparam("times"),
+        latency=bindparam("time"),
         reply_seq=bindparam("first"),
         last_seq=bindparam("last"),
     )
@@ -110,7 +115,12 @@ OPEN_CALLS = Statement(
     .order_by(EXECUTIONS.c.created_at)
 )
 """What was asked for and never answered since."""
-ADD_TURN, ADD_DECISION, ADD_EXECUTION = (Statement(insert(table)) for table in (TURNS, DECISIONS, EXECUTIONS))
+ADD_TURN, ADD_DECISION, ADD_EXECUTION, ADD_HANDOFF, ADD_FINDING = (
+    Statement(insert(table)) for table in (TURNS, DECISIONS, EXECUTIONS, HANDOFFS, FINDINGS)
+)
+RATE_COLLEAGUE = Statement(RATE)
+NOBODY: Mapping[str, None] = dict.fromkeys(("claimed_by", "lease_until", "ended", "ended_at", "rating"))
+"""Of a conversation that begins to wait for a colleague."""
 
 Work = list[tuple[Statement, dict[str, Any]]]
 """Statements with their values, in their order."""
@@ -134,6 +144,8 @@ class Turn:
     """Before the turn."""
     number: int
     """Counts the turns of the conversation from 1; of an answered turn, the number it was given."""
+    held: bool
+    """Whether a colleague has the conversation, so that the bot is silent."""
     answered: tuple[Message, ...] | None
     """The stored replies where this client_message_id was handled before; else None."""
     unfinished: TurnRecord | None
@@ -149,13 +161,18 @@ class Turn:
         self._kept: TurnRecord | None = None
         self._done = False
         self.answered = None
-        ids = {"id": conversation_id, "client_message_id": client_message_id}
+        ids = {
+            "id": conversation_id,
+            "client_message_id": client_message_id,
+            "now": datetime.now(UTC),
+        }
         with driving(engine) as driver:
             found = driver.rows(START, ids)
         if not found:
             raise UnknownConversation(conversation_id)
         (start,) = found
         self._version, self._seq, self.state = start["version"], start["seq"], start["state"]
+        self.held = bool(start["held"])
         unfinished = start["last"] is not None and start["last_end"] is None
         self.number = (start["last"] or 0) + (not unfinished)
         if start["earlier_end"] is not None:
@@ -203,7 +220,7 @@ class Turn:
         if self._kept is None:
             work = self._begun(record, first - 1, {"reply_seq": first, "last_seq": last})
         else:
-            ends = {"first": first, "last": last, "latency": record.latency_ms}
+            ends = {"first": first, "last": last, "times": record.latency_ms, "time": _sum(record)}
             work = [(FINISH_TURN, self._this_turn(record) | ends)]
         replies = [
             bot_message(self._conversation_id, seq, draft) for seq, draft in enumerate(record.replies, first)
@@ -216,7 +233,7 @@ class Turn:
             "customer": record.state.customer_id,
             "policy": record.decisions[-1].policy_version if record.decisions else None,
         }
-        self._write(FINISH, last, about, work)
+        self._write(FINISH, last, about, work + self._consequences(record))
         self._done = True
         return tuple(as_message(row) for row in replies)
 
@@ -254,6 +271,9 @@ class Turn:
             "understanding": record.understanding,
             "state": record.state,
             "latency_ms": record.latency_ms,
+            "latency": _sum(record),
+            "intent": next(iter(record.understanding.wishes), None),
+            "confidence": record.understanding.top.probability,
             "created_at": datetime.now(UTC),
         }
         said = customer_message(self._conversation_id, seq, record.text)
@@ -261,6 +281,20 @@ class Turn:
 
     def _this_turn(self, record: TurnRecord) -> dict[str, Any]:
         return {"conversation": self._conversation_id, "turn": self.number, "state_after": record.state}
+
+    def _consequences(self, record: TurnRecord) -> Work:
+        """What staff have to do with after this turn."""
+        turn = {"conversation_id": self._conversation_id, "turn": self.number}
+        work: Work = []
+        if record.state.handed_over and not self.state.handed_over:
+            row = {**turn, **NOBODY, "reason": reason_of(record.state), "waiting_since": datetime.now(UTC)}
+            work.append((ADD_HANDOFF, row))
+        if record.rating is not None:
+            work.append((RATE_COLLEAGUE, {"conversation": self._conversation_id, "stars": record.rating}))
+        finding = finding_row(record)
+        if finding:
+            work.append((ADD_FINDING, {**turn, **finding, "created_at": datetime.now(UTC)}))
+        return work
 
     def _steps(self, record: TurnRecord, without_answer: ExecutionStatus) -> Work:
         """What is new since the last time, and the answer to the execution that was waited for."""
@@ -320,6 +354,10 @@ def _read(engine: Engine, conversation_id: str, number: int) -> TurnRecord:
         state=turn.state,
         latency_ms=turn.latency_ms,
     )
+
+
+def _sum(record: TurnRecord) -> float:
+    return sum(record.latency_ms.values())
 
 
 def _status(state: DialogueState) -> Status:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from storage.audit import Deed, note
+from storage.columns import Base, Record, SealedText
 from storage.database import transaction
 from storage.encryption import (
     VARIABLE,
@@ -24,7 +25,7 @@ from storage.encryption import (
     store_text,
     use_keys,
 )
-from storage.tables import Base, ConversationRow, Record, SealedText, SecretRow
+from storage.tables import ConversationRow, SecretRow
 
 PSEUDONYMS = "pseudonyms"
 """The secret that makes pseudonyms. Rotation comes to it last, so it needs the oldest key still in use."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+from sqlalchemy import Engine
+
 from chatbot.bot import BadMessage
 from storage.conversations import UnknownConversation, UnknownMessage
-from storage.database import StorageError
+from storage.database import StorageError, open_database
 from storage.records import Author, Button, Message
 
 CONFIRM = "Shall I send $50 to account 4421?"
@@ -19,6 +21,7 @@ CONFIRM = "Shall I send $50 to account 4421?"
 class StandInStore:
     conversations: dict[str, list[Message]] = field(default_factory=dict)
     down: bool = False
+    engine: Engine = field(default_factory=lambda: open_database("sqlite://"))
 
     def history(self, conversation_id: str) -> tuple[Message, ...]:
         self.ping()
@@ -29,6 +32,9 @@ class StandInStore:
     def status(self, conversation_id: str) -> str:
         self.history(conversation_id)
         return "open"
+
+    def progress(self, conversation_id: str) -> tuple[str, int]:
+        return "open", len(self.history(conversation_id))
 
     def rate(self, conversation_id: str, seq: int, rating: int) -> None:
         history = self.history(conversation_id)

@@ -12,6 +12,7 @@ from chatbot.logs import configure_logging
 from chatbot.retention import start_purging
 from chatbot.settings import Settings
 from ui.chat import build_page
+from ui.staff import add_staff_pages
 from ui.theme import build_theme
 
 FOLDER = Path(__file__).parent
@@ -28,7 +29,7 @@ def create_app() -> FastAPI:
 
 
 def create_app_for(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:
-    """The API of `bot` under /v1, /healthz, /readyz and /docs, and its chat page on /."""
+    """The API of `bot` under /v1, /healthz, /readyz and /docs, its chat page on /, and /desk for staff."""
     app = create_api(bot, body_limit)
 
     @app.api_route("/v1/{path:path}", methods=METHODS, include_in_schema=False)
@@ -36,6 +37,7 @@ def create_app_for(bot: Chatbot, body_limit: int = BODY_LIMIT) -> FastAPI:
         """Else the page, which takes all that is left, would answer in its own way."""
         raise HTTPException(404, "The API has no such operation.")
 
+    add_staff_pages(app, bot)
     gr.mount_gradio_app(
         app,
         build_page(bot),

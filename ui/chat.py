@@ -13,6 +13,7 @@ import gradio as gr
 from chatbot.api import split_words
 from chatbot.bot import LONGEST_MESSAGE, BadMessage, Chatbot
 from storage.conversations import UnknownConversation
+from storage.database import StorageError
 from storage.masking import mask
 from storage.records import Message
 
@@ -34,6 +35,8 @@ FEEDBACK = {1: "Like", -1: "Dislike", 0: None}
 RATINGS: dict[Any, Literal[-1, 0, 1]] = {True: 1, False: -1}
 """What gr.LikeData says of a thumb → rating. It says "" of one that was taken back."""
 VISITORS_AT_ONCE = 16
+POLL_SECONDS = 0.7
+"""How often the page looks for news while a colleague has the conversation, or is waited for."""
 LONGEST_INPUT = 2 * LONGEST_MESSAGE
 """More than the bot takes, so that it can say so; less than what the server reads of one request."""
 STORAGE_SECRET = "conversation"
@@ -66,6 +69,8 @@ class ChatPage:
                 storage_key=f"conversation-{bot.pack.name}", secret=STORAGE_SECRET
             )
             self.nonce = gr.State(uuid4())
+            self.seen = gr.State(0)
+            self.timer = gr.Timer(POLL_SECONDS, active=False)
             with gr.Column(elem_id="card"):
                 with gr.Row(elem_id="header"):
                     gr.HTML(_header(domain.business, domain.assistant), elem_id="brand")
@@ -117,12 +122,14 @@ class ChatPage:
 
     def _connect(self) -> None:
         everything = [self.chat, self.suggestions, self.box, self.conversation, self.nonce]
+        everything += [self.seen, self.timer]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         self.blocks.load(self.load, self.conversation, everything, **quiet)
         self.renew.click(self.start, None, everything, **quiet)
         self.box.submit(self.send_typed, [self.box, self.conversation, self.nonce], everything, **quiet)
         self.suggestions.select(self.send_pressed, [self.conversation, self.nonce], everything, **quiet)
         self.person.click(self.send_wish_for_person, [self.conversation, self.nonce], everything, **quiet)
+        self.timer.tick(self.poll, [self.conversation, self.seen], everything, **quiet)
         self.chat.like(self.rate, self.conversation, None, **quiet)
 
     def load(self, conversation_id: str | None) -> Updates:
@@ -133,11 +140,24 @@ class ChatPage:
             logger.exception("the chat page could not be loaded")
             gr.Warning(UNREACHABLE, title="No connection")
             return dict(gr.skip())
-        return self._show(history) | {self.conversation: conversation_id, self.nonce: uuid4()}
+        return self._show(conversation_id, history) | {
+            self.conversation: conversation_id,
+            self.nonce: uuid4(),
+        }
 
     def start(self) -> Updates:
         """Start a new conversation."""
         return self.load(None)
+
+    def poll(self, conversation_id: str, seen: int) -> Updates:
+        """What a colleague wrote meanwhile: nobody presses anything for that."""
+        try:
+            if self.bot.store.progress(conversation_id) == ("handed_over", seen):
+                return dict(gr.skip())
+            return self._show(conversation_id, self.bot.store.history(conversation_id))
+        except StorageError as error:
+            logger.warning("the chat page could not look for news: %s", error)
+            return dict(gr.skip())
 
     def send_typed(self, text: str, conversation_id: str | None, nonce: UUID) -> Iterator[Updates]:
         if not text or text.isspace():
@@ -156,10 +176,11 @@ class ChatPage:
     def rate(self, thumb: gr.LikeData, conversation_id: str) -> None:
         """Store a thumb. Row i of the chat is message i of the history, as groups are off."""
         try:
-            history = self.bot.store.history(conversation_id)
-            self.bot.store.rate(
-                conversation_id, history[cast(int, thumb.index)].seq, RATINGS.get(thumb.liked, 0)
-            )
+            message = self.bot.store.history(conversation_id)[cast(int, thumb.index)]
+            if message.author == "agent":
+                gr.Info("You can rate our colleague when the conversation is over.", title="Not yet")
+                return
+            self.bot.store.rate(conversation_id, message.seq, RATINGS.get(thumb.liked, 0))
         except Exception:
             logger.exception("a rating could not be stored")
             gr.Warning("Your rating could not be saved.", title="Not saved")
@@ -175,7 +196,7 @@ class ChatPage:
         unsent: Updates = {self.box: text if typed else gr.skip()}
         try:
             conversation_id, history = self._open(conversation_id)
-            unsent |= self._show(history)
+            unsent |= self._show(conversation_id, history)
             text = text if typed else _text_behind(text, history)
             rows = [*_rows(history), {"role": "user", "content": escape(mask(text), quote=False)}]
             yield {
@@ -185,11 +206,12 @@ class ChatPage:
                 self.conversation: conversation_id,
             }
             replies = self.bot.reply(conversation_id, text, str(uuid5(nonce, text)))
-            for frame in range(1, FRAMES):
-                shown = _rows(_reveal(replies, frame / FRAMES))
-                yield {self.chat: gr.update(value=[*rows, *shown], elem_classes=[])}
+            for frame in range(1, FRAMES if replies else 1):
+                revealed = _rows(_reveal(replies, frame / FRAMES))
+                yield {self.chat: gr.update(value=[*rows, *revealed], elem_classes=[])}
                 time.sleep(ANIMATION_SECONDS / FRAMES)
-            yield self._show(self.bot.store.history(conversation_id)) | {self.nonce: uuid4()}
+            shown = self._show(conversation_id, self.bot.store.history(conversation_id))
+            yield shown | {self.nonce: uuid4()}
         except BadMessage as error:
             gr.Warning(escape(str(error)), title="Not sent")
             yield unsent
@@ -208,7 +230,7 @@ class ChatPage:
         conversation_id = self.bot.start()
         return conversation_id, self.bot.store.history(conversation_id)
 
-    def _show(self, history: Sequence[Message]) -> Updates:
+    def _show(self, conversation_id: str, history: Sequence[Message]) -> Updates:
         labels = [button.label for button in history[-1].buttons]
         if not labels and all(message.author != "customer" for message in history):
             labels = list(STARTERS)
@@ -218,6 +240,8 @@ class ChatPage:
             self.suggestions: gr.update(
                 samples=[[label] for label in labels], sample_labels=labels, visible=bool(labels)
             ),
+            self.seen: len(history),
+            self.timer: gr.Timer(active=self.bot.store.status(conversation_id) == "handed_over"),
         }
 
 
@@ -226,10 +250,15 @@ def _rows(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [
         {
             "role": "user" if message.author == "customer" else "assistant",
-            "content": escape(message.shown, quote=False),
+            "content": _signature(message) + escape(message.shown, quote=False),
         }
         for message in messages
     ]
+
+
+def _signature(message: Message) -> str:
+    """The name of the colleague who wrote it."""
+    return f"<b>{escape(message.signed)}</b>\n" if message.signed else ""
 
 
 def _reveal(messages: Sequence[Message], share: float) -> list[Message]:

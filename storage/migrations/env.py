@@ -5,8 +5,9 @@ from typing import Any, Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
+from storage.columns import Record, SealedText, UtcTime
 from storage.migration import is_ours
-from storage.tables import Base, Record, SealedText, UtcTime
+from storage.tables import Base
 
 
 def _render(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
+from moe.engine import LARGE
 from moe.quantisation import dequantise, quantise
 from nlu.engine import LstmEngine, WeightsError, serving_model
 from nlu.model import NluModel
@@ -30,12 +31,27 @@ def rounded(model: NluModel) -> NluModel:
 
 @torch.inference_mode()
 def test_that_the_engine_scores_as_the_model_does(rounded: NluModel, batch: Batch) -> None:
-    served = serving_model(rounded.config, quantise(rounded.state_dict()), threads=1)
+    served = serving_model(rounded.config, quantise(rounded.state_dict()), threads=1, matrix_unit=False)
     expected, found = rounded(batch), served(batch)
     for name in ("intents", "several", "emissions"):
         first, second = getattr(expected, name), getattr(found, name)
         assert (first - second).abs().max() < 0.02 * max(first.std().item(), 1e-3) + 0.005, name
     assert torch.equal(expected.mask, found.mask)
+
+
+@torch.inference_mode()
+def test_that_a_large_batch_scores_as_in_the_model_where_there_is_a_matrix_unit(
+    rounded: NluModel, splitter: PieceSplitter
+) -> None:
+    texts, contexts = 30 * TEXTS, 30 * CONTEXTS[: len(TEXTS)]
+    batch = splitter(texts, contexts)
+    assert batch.pieces.numel() >= LARGE
+    served = serving_model(rounded.config, quantise(rounded.state_dict()), threads=1, matrix_unit=True)
+    expected, found = rounded(batch), served(batch)
+    assert not torch.equal(expected.intents, found.intents)
+    spread = expected.intents.std()
+    assert (expected.intents - found.intents).abs().max() < 0.05 * spread + 0.01
+    assert (expected.emissions - found.emissions)[expected.mask].abs().max() < 0.05
 
 
 @torch.inference_mode()
@@ -90,16 +106,33 @@ def test_that_the_lstm_reads_as_pytorchs_does(lengths: list[int]) -> None:
     torch.manual_seed(3)
     lstm = nn.LSTM(4, 3, batch_first=True, bidirectional=True)
     steps = torch.randn(len(lengths), max(lengths), 4)
-    found = read(LstmEngine(lstm, threads=1), steps, torch.tensor(lengths))
+    found = read(LstmEngine(lstm, threads=1, matrix_unit=True), steps, torch.tensor(lengths))
     expected = read(lstm, steps, torch.tensor(lengths))
     assert torch.equal(found.batch_sizes, expected.batch_sizes)
     torch.testing.assert_close(found.data, expected.data, atol=1e-5, rtol=1e-5)
 
 
+@torch.inference_mode()
+def test_that_the_lstm_reads_a_large_batch_of_any_lengths_as_pytorchs_does() -> None:
+    torch.manual_seed(3)
+    lstm = nn.LSTM(4, 3, batch_first=True, bidirectional=True)
+    lengths = torch.randint(1, 8, (LARGE,))
+    steps = torch.randn(LARGE, int(lengths.max()), 4)
+    found = read(LstmEngine(lstm, threads=1, matrix_unit=True), steps, lengths)
+    expected = read(lstm, steps, lengths)
+    assert torch.equal(found.batch_sizes, expected.batch_sizes)
+    assert not torch.equal(found.data, expected.data)
+    torch.testing.assert_close(found.data, expected.data, atol=0.02, rtol=0.02)
+
+
 @pytest.mark.parametrize("options", [{"bidirectional": False}, {"num_layers": 2}, {"bias": False}])
 def test_that_an_lstm_of_another_kind_is_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="only bidirectional LSTMs of one layer"):
-        LstmEngine(nn.LSTM(4, 3, batch_first=True, **{"bidirectional": True, **options}), threads=1)
+        LstmEngine(
+            nn.LSTM(4, 3, batch_first=True, **{"bidirectional": True, **options}),
+            threads=1,
+            matrix_unit=False,
+        )
 
 
 @pytest.mark.parametrize("name", ["encoder.norm.weight", "crf.transitions", "encoder.words.weight"])

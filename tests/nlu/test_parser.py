@@ -15,10 +15,8 @@ from domains.schema import Pack
 from moe.quantisation import dequantise, quantise
 from nlu.data import Example, Span
 from nlu.model import NluModel, Scores
+from nlu.model_folder import CONFIG, PIECES, WEIGHTS
 from nlu.parser import (
-    CONFIG,
-    PIECES,
-    WEIGHTS,
     Calibration,
     ModelError,
     Parser,

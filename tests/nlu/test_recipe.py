@@ -28,3 +28,9 @@ def test_that_few_sentences_are_seen_more_often_and_never_endlessly() -> None:
 def test_that_what_is_asked_for_wins() -> None:
     config = recipe(pack(8, 8), epochs=3, seed=5, head_rate=0.1)
     assert (config.epochs, config.seed, config.head_rate) == (3, 5, 0.1)
+
+
+def test_that_few_sentences_are_contrasted_and_many_are_not() -> None:
+    assert recipe(pack(8, 8)).contrast is not None
+    assert recipe(pack(8, 100)).contrast is None
+    assert recipe(pack(8, 8), contrast=None).contrast is None

@@ -77,7 +77,8 @@ class ForgetfulTrainer(LoggingTrainer):
     def _epoch(self, epoch: int) -> Iterator[list[Example]]:
         if epoch >= 2:
             self.model.intent_head.reset_parameters()
-            torch.nn.init.normal_(self.model.prototypes.directions)
+            assert self.model.likeness is not None
+            torch.nn.init.normal_(self.model.likeness.directions)
             self.model.tag_head.reset_parameters()
         for batch in super()._epoch(epoch):
             yield batch
