@@ -133,14 +133,9 @@ def summarise(out: Path) -> dict[str, Any]:
             cells.setdefault(path.stem.rpartition("-")[0], []).append(json.loads(path.read_text()))
     summary = {}
     for name, rows in cells.items():
-        live, direct, best = (
-            float(np.mean([reward(row) for row in rows]))
-            for reward in (
-                lambda row: row["live"]["reward"],
-                lambda row: row["direct"]["reward"],
-                lambda row: row["candidates"][row["best"]]["reward"],
-            )
-        )
+        live = float(np.mean([row["live"]["reward"] for row in rows]))
+        direct = float(np.mean([row["direct"]["reward"] for row in rows]))
+        best = float(np.mean([row["candidates"][row["best"]]["reward"] for row in rows]))
         summary[name] = {
             "seeds": len(rows),
             "live": live,

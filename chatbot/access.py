@@ -20,6 +20,9 @@ from storage.records import Owner
 
 PATH = "/v1/conversations"
 COOKIE = "visitor"
+BROWSERS = ("origin", "sec-fetch-site")
+"""Headers that browsers set and pages cannot."""
+LOCAL = ("127.0.0.1", "::1")
 OPEN = "open"
 """Stands for the key of callers who need none."""
 
@@ -39,6 +42,12 @@ class Caller:
     api_key: str | None = None
     visitor: str | None = None
     """Digest of the token that was shown. It need not be anybody's."""
+    browser: bool = True
+
+    @property
+    def local(self) -> bool:
+        """A program on this very machine, which may come as often as it likes."""
+        return self.address in LOCAL and not self.browser
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,15 @@ class Access:
         bot: Chatbot,
         workers: Workers,
         find_key: Callable[[str], ApiKey | None],
+        token_of: Callable[[str], str],
         portal: Portal | None = None,
         rates: Rates | None = None,
         open_api: bool = False,
     ) -> None:
+        """`token_of` gives the token of an address: programs need not show any, they go on from there."""
         self.bot, self.portal, self.rates = bot, portal or Portal(), rates or Rates()
         self._workers, self._find_key, self._open_api = workers, find_key, open_api
+        self._token_of = token_of
 
     async def __call__(
         self,
@@ -79,22 +91,24 @@ class Access:
     ) -> Caller:
         """Who calls. Raises Unauthorized for a key that is not in use."""
         address = request.client.host if request.client else ""
-        if shown is None:
-            return Caller(address, visitor=digest(kept) if kept else None)
-        if not shown.credentials.startswith(f"{PREFIX}_"):
-            return Caller(address, visitor=digest(shown.credentials))
-        key = await self._workers.run(self._find_key, shown.credentials)
+        browser = any(name in request.headers for name in BROWSERS)
+        token = shown.credentials if shown is not None else kept
+        if token is None and not browser:
+            token = await self._workers.run(self._token_of, address)
+        if token is None or not token.startswith(f"{PREFIX}_"):
+            return Caller(address, visitor=digest(token) if token else None, browser=browser)
+        key = await self._workers.run(self._find_key, token)
         if key is None:
             raise Unauthorized("The API key is not in use.")
-        return Caller(address, api_key=key.id)
+        return Caller(address, api_key=key.id, browser=browser)
 
     def start(self, caller: Caller, site: str | None = None) -> Session:
         """A new conversation for the caller. Raises TooMany."""
         if caller.api_key is not None:
             self.rates.spend("key", caller.api_key)
-        else:
+        elif not caller.local:
             self.rates.spend("start", caller.address)
-        token = secrets.token_urlsafe(32)
+        token = secrets.token_urlsafe(32) if caller.browser else self._token_of(caller.address)
         owner = Owner(digest(token), site if site in self.portal.sites else None, caller.api_key)
         return Session(self.bot.start(owner), token)
 
@@ -102,7 +116,7 @@ class Access:
         """Let the caller on with a conversation. Raises TooMany, UnknownConversation."""
         if caller.api_key is not None:
             self.rates.spend("key", caller.api_key)
-        else:
+        elif not caller.local:
             self.rates.spend("visitor", caller.visitor or caller.address)
         return self._own(conversation_id, caller)
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import fastapi_offline
@@ -86,6 +87,7 @@ def create_api(bot: Chatbot, config: ApiConfig | None = None) -> FastAPI:
         bot,
         workers,
         lambda text: find_api_key(bot.store.engine, text),
+        lru_cache(maxsize=4096)(bot.store.token_of),
         config.portal,
         Rates(config.rates),
         config.open_api,

@@ -36,7 +36,8 @@ def build_conversation_routes(access: Access, workers: Workers) -> APIRouter:
         """Start a conversation. The answer holds the greeting, and the token to go on with it."""
         site = access.portal.site_of(request.headers.get("origin"))
         session = await workers.run(access.start, caller, site)
-        keep(session, response, request)
+        if caller.browser:
+            keep(session, response, request)
         history = await workers.run(bot.store.history, session.conversation_id)
         return StartedBody(id=session.conversation_id, token=session.token, messages=message_bodies(history))
 

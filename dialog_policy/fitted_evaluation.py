@@ -61,8 +61,7 @@ class ActionRidge:
     def _solver(self, rows: NDArray[np.int64], penalty: NDArray[np.float64]) -> NDArray[np.float64]:
         """The inverse of the penalised Gram matrix."""
         part = self.design[rows]
-        inverse: NDArray[np.float64] = np.linalg.inv((part.T * self.weights[rows]) @ part + np.diag(penalty))
-        return inverse
+        return np.asarray(np.linalg.inv((part.T * self.weights[rows]) @ part + np.diag(penalty)), np.float64)
 
     def fit(self, target: NDArray[np.float64]) -> NDArray[np.float64]:
         """(actions, features) coefficients."""
@@ -115,5 +114,5 @@ def _predict(
     actions: NDArray[np.int64],
     config: FittedConfig,
 ) -> NDArray[np.float64]:
-    found = np.einsum("nd,nd->n", design, coefficients[actions])
-    return np.clip(found, config.lowest, config.highest)
+    found: NDArray[np.float64] = np.einsum("nd,nd->n", design, coefficients[actions])
+    return found.clip(config.lowest, config.highest)

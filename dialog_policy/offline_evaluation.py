@@ -27,7 +27,7 @@ class Ratios:
         """Of a policy that takes the actions `wanted`."""
         each = (experience.actions == wanted) / experience.probabilities
         return cls(
-            np.cumprod(pad(experience, each, 1.0), axis=1),
+            np.cumprod(pad(experience, each, 1.0), axis=1).astype(np.float64),
             np.cumprod(pad(experience, experience.probabilities > 0.5, 1.0), axis=1).astype(bool),
         )
 

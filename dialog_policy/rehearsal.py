@@ -9,7 +9,10 @@ from dialog_policy.policy import Policy
 
 def rehearse(env: DialogueEnv, policy: Policy, episodes: int, seed: int) -> Experience:
     place = {action: index for index, action in enumerate(env.actions)}
-    observations, masks, actions, probabilities, rewards, first = [], [], [], [], [], []
+    observations, masks, probabilities = [], [], []
+    actions: list[int] = []
+    first: list[int] = []
+    rewards: list[float] = []
     final: list[bool] = []
     for episode in range(episodes):
         env.begin(seed * 1_000_003 + episode)

@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dialog_policy import charts
 from dialog_policy.fitted_errors import by_intent
 from dialog_policy.fitted_population import describe
-from dialog_policy.judge import Judgement
+from dialog_policy.judge import Estimate, Judgement
 from dialog_policy.retraining import Attempt, Retraining
 
 TEMPLATE = "report.html"
@@ -32,7 +32,7 @@ def write_report(retraining: Retraining, path: Path) -> None:
     )
 
 
-def estimates(judgement: Judgement) -> dict[str, charts.Estimate]:
+def estimates(judgement: Judgement) -> dict[str, Estimate]:
     """What is drawn with intervals."""
     return {
         "live policy": judgement.live,

@@ -17,7 +17,7 @@ from dialog_policy.exploration import lot
 from dialog_policy.fine_tuning import FineTuneConfig, fine_tune
 from dialog_policy.fitted_population import FitConfig, Fitted, fit_population
 from dialog_policy.judge import JudgeConfig, Judgement, judge, wanted_by
-from dialog_policy.log_reward import LogReward, count_endings
+from dialog_policy.log_reward import Ending, LogReward, count_endings
 from dialog_policy.offline_learning import (
     ConservativeConfig,
     ImitationConfig,
@@ -76,8 +76,8 @@ class Retraining:
     live: str
     data: Mapping[str, Any]
     anomalies: tuple[str, ...]
-    endings: Mapping[str, int]
-    content: Mapping[str, float]
+    endings: Mapping[Ending, int]
+    content: Mapping[Ending, float]
     """Share of content customers by ending."""
     fitted: Fitted
     live_simulated: Mapping[str, Any]

@@ -29,6 +29,7 @@ from storage.records import Draft, Event, Message, Owner
 from storage.state import DialogueState, recognise
 from storage.tables import ConversationRow, MessageRow, Status, TurnRow
 from storage.turns import Turn
+from storage.vault import pseudonyms
 
 TURN_SECONDS = 15
 """How long a message waits for the one before it in the same conversation."""
@@ -85,6 +86,10 @@ class ConversationStore:
         conversation_id, events = retry(write)
         self.outbox.tell(events)
         return conversation_id
+
+    def token_of(self, address: str) -> str:
+        """What a program at `address` goes on with, where it shows no token of its own."""
+        return pseudonyms(self.engine)("caller", address)
 
     def history(self, conversation_id: str, after: int = 0, limit: int | None = None) -> tuple[Message, ...]:
         """The messages behind number `after`, the first `limit` of them."""

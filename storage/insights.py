@@ -18,6 +18,7 @@ from sqlalchemy import (
     exists,
     func,
     select,
+    true,
 )
 from sqlalchemy.orm import Session
 
@@ -77,9 +78,22 @@ class Insights:
         return Tally(*(sum(getattr(one, name) for one in tallies) for name in Tally.__annotations__))
 
 
-def look(engine: Engine, pack: str, since: datetime, until: datetime) -> Insights:
-    """Conversations of `pack` that began from `since` on and before `until`, with all that came of them."""
+def sites(engine: Engine, pack: str) -> list[str]:
+    """Where conversations began, but for the program's own pages."""
+    known = (ConversationRow.pack == pack, ConversationRow.site.is_not(None))
+    with snapshot(engine) as session:
+        return sorted(
+            str(site) for site in session.scalars(select(ConversationRow.site).where(*known).distinct())
+        )
+
+
+def look(engine: Engine, pack: str, since: datetime, until: datetime, site: str | None = None) -> Insights:
+    """Conversations of `pack` that began from `since` on and before `until`, with all that came of them.
+
+    Those of one `site`, or all.
+    """
     mine = and_(
+        ConversationRow.site == site if site else true(),
         ConversationRow.pack == pack,
         ConversationRow.created_at >= since,
         ConversationRow.created_at < until,
@@ -87,7 +101,7 @@ def look(engine: Engine, pack: str, since: datetime, until: datetime) -> Insight
     )
     with snapshot(engine) as session:
         tallies = _tally(session, mine)
-        turns = _turns(session, pack, since, until)
+        turns = _turns(session, pack, since, until, site)
         latency = _day(session, TurnRow.created_at)
         bucket = cast(TurnRow.latency / BUCKET_MS, Integer)
         counted = session.execute(
@@ -112,7 +126,7 @@ def look(engine: Engine, pack: str, since: datetime, until: datetime) -> Insight
             latency=_latency(counted),
             handoffs=_count(session, _handoffs(mine, HandoffRow.reason)),
             ratings=_count(session, _handoffs(mine, HandoffRow.rating)),
-            thumbs=_count(session, _thumbs(since, until)),
+            thumbs=_count(session, _thumbs(mine)),
         )
 
 
@@ -144,15 +158,14 @@ def _sum_by(rows: Sequence[Any], column: int) -> dict[str, Tally]:
     return {name: Tally(*numbers) for name, numbers in sorted(sums.items())}
 
 
-def _turns(session: Session, pack: str, since: datetime, until: datetime) -> Select[Any]:
-    """The join costs most of the time, and is only needed where several packs share a database."""
+def _turns(session: Session, pack: str, since: datetime, until: datetime, site: str | None) -> Select[Any]:
+    """The join costs most of the time, and is only needed for a site, or where packs share a database."""
     turns = select(TurnRow).where(TurnRow.created_at >= since, TurnRow.created_at < until)
     other = session.scalar(select(ConversationRow.id).where(ConversationRow.pack != pack).limit(1))
-    if other is None:
+    if other is None and site is None:
         return turns
-    return turns.join(ConversationRow, ConversationRow.id == TurnRow.conversation_id).where(
-        ConversationRow.pack == pack
-    )
+    turns = turns.join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
+    return turns.where(ConversationRow.pack == pack, ConversationRow.site == site if site else true())
 
 
 def _handoffs(mine: ColumnElement[bool], column: Any) -> Select[Any]:
@@ -162,9 +175,11 @@ def _handoffs(mine: ColumnElement[bool], column: Any) -> Select[Any]:
     return query.where(mine, column.is_not(None)).group_by(column).order_by(column)
 
 
-def _thumbs(since: datetime, until: datetime) -> Executable:
-    rated = (MessageRow.rating != 0, MessageRow.created_at >= since, MessageRow.created_at < until)
-    return select(MessageRow.rating, func.count()).where(*rated).group_by(MessageRow.rating)
+def _thumbs(mine: ColumnElement[bool]) -> Executable:
+    query = select(MessageRow.rating, func.count()).join(
+        ConversationRow, ConversationRow.id == MessageRow.conversation_id
+    )
+    return query.where(mine, MessageRow.rating != 0).group_by(MessageRow.rating)
 
 
 def _count(session: Session, query: Executable) -> dict[Any, int]:
@@ -174,7 +189,7 @@ def _count(session: Session, query: Executable) -> dict[Any, int]:
 def _day(session: Session, column: Any) -> ColumnElement[str]:
     if session.get_bind().dialect.name == "postgresql":
         return cast(func.date(func.timezone("UTC", column)), Text())
-    return func.date(column, type_=Text())
+    return func.substr(column, 1, 10, type_=Text())
 
 
 def _latency(rows: Sequence[Any]) -> Latency:

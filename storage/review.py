@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal, cast, get_args
 
-from sqlalchemy import ColumnElement, Engine, Executable, and_, literal, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Executable, and_, exists, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from nlu.understanding import Understanding
@@ -91,9 +91,9 @@ def find(
     limit: int = 20,
 ) -> tuple[Finding, ...]:
     """The newest first. No `reason`: any will do. No `status`: those of which nobody said anything."""
-    query = FINDINGS.join(ConversationRow, ConversationRow.id == FindingRow.conversation_id).where(
-        ConversationRow.pack == pack, _with_status(status)
-    )
+    # Not a join: SQLite would begin with all conversations of the pack, and sort what it finds.
+    mine = exists().where(ConversationRow.id == FindingRow.conversation_id, ConversationRow.pack == pack)
+    query = FINDINGS.where(mine, _with_status(status))
     if reason is not None:
         query = query.where(getattr(FindingRow, reason))
     if after is not None:

@@ -35,7 +35,7 @@ class ConversationRow(Base):
     __tablename__ = "conversations"
     __table_args__ = (
         one_of("status", Status),
-        Index("ix_conversations_insights", "pack", "created_at", "policy_version", "last_seq", "id"),
+        Index("ix_conversations_insights", "pack", "created_at", "site", "policy_version", "last_seq", "id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -66,7 +66,7 @@ class MessageRow(Base):
         CheckConstraint("seq >= 1", name="seq"),
         one_of("author", Author),
         CheckConstraint("rating IN (-1, 0, 1) AND (rating = 0 OR author = 'bot')", name="rating"),
-        index_where("ix_messages_rated", ("created_at", "rating"), "rating <> 0"),
+        index_where("ix_messages_rated", ("conversation_id", "rating"), "rating <> 0"),
     )
 
     conversation_id: Mapped[str] = mapped_column(ForeignKey(ConversationRow.id), primary_key=True)

@@ -70,6 +70,9 @@ class StandInStore:
     def interrupted(self) -> tuple[str, ...]:
         return ()
 
+    def token_of(self, address: str) -> str:
+        return f"token of {address}"
+
     def ping(self) -> None:
         if self.down:
             raise StorageError("the database file is locked")

@@ -40,8 +40,8 @@ def add_downloads(app: FastAPI, bot: Chatbot) -> None:
         return give(request, "label_studio.export", "label-studio.json", len(tasks), text, "application/json")
 
     @app.get("/insights/insights.csv", include_in_schema=False)
-    def give_insights(days: Annotated[int, Query(ge=1, le=3660)] = 30) -> Response:
-        found = look(engine, pack.name, *period(days))
+    def give_insights(days: Annotated[int, Query(ge=1, le=3660)] = 30, site: str = "") -> Response:
+        found = look(engine, pack.name, *period(days), site or None)
         headers = {"content-disposition": f'attachment; filename="insights-{days}-days.csv"'}
         return Response(as_csv(found), media_type="text/csv", headers=headers)
 

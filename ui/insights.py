@@ -1,15 +1,18 @@
 """The insights: how the bot does, by day, by intent, and one policy version beside the other."""
 
+from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 
 from chatbot.bot import Chatbot
-from storage.insights import look
+from storage.insights import look, sites
 from ui import insights_view as view
 from ui.staff_page import show_header, who
 
 PERIODS = [("7 days", 7), ("30 days", 30), ("90 days", 90), ("One year", 365)]
+EVERYWHERE = [("All", "")]
 LOOKS: dict[str, Any] = {"tooltip": "all", "height": 280, "buttons": []}
 BARS = LOOKS | {"y_lim": [0, None]}
 
@@ -29,6 +32,7 @@ class InsightsPage:
             with gr.Column(elem_id="insights"):
                 with gr.Row(elem_id="period"):
                     self.period = gr.Dropdown(PERIODS, value=30, label="Period", elem_id="days")
+                    self.site = gr.Dropdown(EVERYWHERE, value="", label="Site", elem_id="site")
                     self.file = gr.HTML(elem_id="csv")
                 self.figures = gr.HTML()
                 with gr.Row(elem_classes=["charts"]):
@@ -54,14 +58,21 @@ class InsightsPage:
             charts = [self.days, self.latency, self.intents, self.handoffs, self.ratings]
             everything = [self.figures, *charts, self.policies, self.file]
             quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-            self.blocks.load(self.load, self.period, [self.header, *everything], **quiet)
-            self.period.input(self.show, self.period, everything, **quiet)
+            filters = [self.period, self.site]
+            self.blocks.load(self.load, self.period, [self.header, self.site, *everything], **quiet)
+            for filter_ in filters:
+                filter_.input(self.show, filters, everything, **quiet)
 
     def load(self, days: int, request: gr.Request) -> Updates:
-        return {self.header: show_header(self.business, "/insights", who(request), request)} | self.show(days)
+        known = sites(self.bot.store.engine, self.bot.pack.name)
+        return {
+            self.header: show_header(self.business, "/insights", who(request), request),
+            self.site: gr.update(choices=[*EVERYWHERE, *((site, site) for site in known)]),
+        } | self.show(days, "")
 
-    def show(self, days: int) -> Updates:
-        found = look(self.bot.store.engine, self.bot.pack.name, *view.period(days))
+    def show(self, days: int, site: str) -> Updates:
+        found = look(self.bot.store.engine, self.bot.pack.name, *view.period(days), site or None)
+        query = urlencode({"days": days, "site": site})
         return {
             self.figures: view.show_figures(found),
             self.days: view.days_frame(found),
@@ -70,5 +81,5 @@ class InsightsPage:
             self.handoffs: view.handoffs_frame(found),
             self.ratings: view.ratings_frame(found),
             self.policies: view.show_policies(found),
-            self.file: f'<a href="/insights/insights.csv?days={days:d}" download>Download as CSV</a>',
+            self.file: f'<a href="/insights/insights.csv?{escape(query)}" download>Download as CSV</a>',
         }

@@ -65,7 +65,7 @@ class ReviewPage:
                         )
                         self.text = gr.Textbox(
                             label="Message",
-                            info="Mark values: &#91;$50&#93;(transfer_amount). Names are stand-ins.",
+                            info="A value stands in [ ], its slot behind it in ( ). Names are stand-ins.",
                             lines=2,
                             max_lines=6,
                             max_length=8000,

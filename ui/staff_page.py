@@ -37,7 +37,9 @@ const box = element.closest("#talk");
 let reads = false;
 let shown = null;
 const follow = () => { if (!reads) box.scrollTo(0, 1e9); };
-box.addEventListener("scroll", () => { reads = box.scrollTop + box.clientHeight < box.scrollHeight - 60; });
+const look = () => { reads = box.scrollTop + box.clientHeight < box.scrollHeight - 60; };
+for (const kind of ["wheel", "touchmove", "keydown", "pointerup"])
+  box.addEventListener(kind, () => setTimeout(look, 100), {passive: true});
 new ResizeObserver(follow).observe(box);
 watch("value", () => {
   const now = element.querySelector("[data-case]")?.dataset.case;

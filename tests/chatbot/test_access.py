@@ -15,6 +15,7 @@ from tests.stand_in_bot import StandInBot
 
 SHOP = Site("shop", ("https://shop.example",), SecretStr("a secret of the shop that is long enough"))
 BLOG = Site("blog", ("https://blog.example",))
+BROWSER = {"Sec-Fetch-Site": "same-origin"}
 PORTAL = Portal({"shop": SHOP, "blog": BLOG})
 
 
@@ -28,8 +29,8 @@ def visit(bot: StandInBot) -> Iterator[Callable[..., TestClient]]:
     """Another visitor, with cookies of its own."""
     app = create_api(bot, ApiConfig(portal=PORTAL, rates=RateConfig("20/minute", "", "6/minute")))
     with TestClient(app, raise_server_exceptions=False) as first:
-        yield lambda address="somewhere": TestClient(
-            app, raise_server_exceptions=False, client=(address, 50_000)
+        yield lambda address="somewhere", **headers: TestClient(
+            app, raise_server_exceptions=False, client=(address, 50_000), headers=headers or BROWSER
         )
         assert first
 
@@ -83,6 +84,30 @@ def test_the_token_opens_the_conversation_and_so_does_the_cookie_that_goes_with_
     assert cookie.get_nonstandard_attr("SameSite") == "strict"
 
 
+def test_a_program_goes_on_from_the_address_where_it_began_and_shows_nothing(
+    visit: Callable[..., TestClient],
+) -> None:
+    script = {"User-Agent": "curl/8.0"}
+    mine = begin(visit("10.0.0.7", **script))
+    assert visit("10.0.0.7", **script).get(mine["path"]).status_code == 200
+    assert {a.status_code for a in uses(visit("10.0.0.8", **script), mine["path"], {})} == {404}
+    assert visit("10.0.0.7").get(mine["path"]).status_code == 404, "a page in a browser has to show its token"
+    token = {"Authorization": mine["Authorization"]}
+    assert visit("10.0.0.8", **script).get(mine["path"], headers=token).status_code == 200
+
+
+def test_a_program_does_not_get_at_what_a_browser_began(visit: Callable[..., TestClient]) -> None:
+    mine = begin(visit("10.0.0.7"))
+    program = visit("10.0.0.7", **{"User-Agent": "curl/8.0"})
+    assert {answer.status_code for answer in uses(program, mine["path"], {})} == {404}
+
+
+def test_a_program_on_this_machine_may_come_often(visit: Callable[..., TestClient]) -> None:
+    program = visit("127.0.0.1", **{"User-Agent": "curl/8.0"})
+    paths = [begin(program)["path"] for _ in range(8)]
+    assert {program.get(path).status_code for path in 4 * paths} == {200}
+
+
 def test_a_token_of_anothers_form_of_key_is_refused(visit: Callable[..., TestClient]) -> None:
     client = visit()
     answer = client.get("/v1/conversations/x", headers={"Authorization": "Bearer dk_0_0"})
@@ -109,7 +134,7 @@ def test_one_address_begins_only_so_many_conversations(visit: Callable[..., Test
 
 
 def test_a_listed_site_may_call_and_read(visit: Callable[..., TestClient], bot: StandInBot) -> None:
-    client = visit()
+    client = visit("somewhere", **{"Sec-Fetch-Site": "cross-site"})
     preflight = client.options(
         "/v1/conversations",
         headers={"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"},

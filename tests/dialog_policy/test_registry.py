@@ -11,7 +11,7 @@ import torch
 from sqlalchemy import Engine, update
 
 from dialog_policy.canary import compare
-from dialog_policy.exploration import Exploration
+from dialog_policy.exploration import FINAL, Exploration
 from dialog_policy.features import feature_names
 from dialog_policy.policy import LearnedPolicy, PolicyError, actor, configuration, save_policy, weights_of
 from dialog_policy.registry import (
@@ -54,9 +54,15 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 def a_policy(pack: Pack, version: str, seed: int = 0) -> LearnedPolicy:
+    """Untrained; it ends no conversation."""
     torch.manual_seed(seed)
     actions = action_set(pack)
-    return LearnedPolicy(actor([len(feature_names(pack, actions)), 8, len(actions)]), pack, version)
+    network = actor([len(feature_names(pack, actions)), 8, len(actions)])
+    last = network[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.bias -= torch.tensor([100.0 * (action.kind in FINAL) for action in actions])
+    return LearnedPolicy(network, pack, version)
 
 
 def add(engine: Engine, policy: LearnedPolicy) -> None:

@@ -11,7 +11,7 @@ from nlu.understanding import IntentScore, Understanding
 from storage.conversations import ConversationStore
 from storage.database import transaction
 from storage.desk import Desk
-from storage.insights import BUCKET_MS, Insights, look
+from storage.insights import BUCKET_MS, Insights, look, sites
 from storage.records import Draft
 from storage.staff import add_staff
 from storage.tables import ConversationRow, TurnRow
@@ -69,6 +69,16 @@ def test_that_conversations_are_counted_by_day_and_policy(engine: Engine, conver
     assert seen(engine, pack="nothing").total.containment == 0
 
 
+def test_that_sites_are_told_apart(engine: Engine, conversations: list[str]) -> None:
+    with transaction(engine, write=True) as session:
+        mine = ConversationRow.id == conversations[0]
+        session.execute(update(ConversationRow).where(mine).values(site="https://shop.example"))
+    assert sites(engine, "banking") == ["https://shop.example"]
+    found = look(engine, "banking", YESTERDAY, NOW + timedelta(hours=1), "https://shop.example")
+    assert (found.total.conversations, found.turns) == (1, 2)
+    assert look(engine, "banking", YESTERDAY, NOW, "' OR 1=1 --").total.conversations == 0
+
+
 def test_that_turns_are_counted_by_intent_and_time(engine: Engine, conversations: list[str]) -> None:
     found = seen(engine)
     assert Counter(found.intents) == Counter({"check_balance": 2, "greeting": 1, "": 1})
@@ -94,8 +104,6 @@ def test_that_what_was_handed_over_done_and_rated_is_counted(
         turn.finish(replace(a_record("4", key="y"), state=turn.state, rating=4))
     bot_message = next(one for one in store.history(first) if one.author == "bot" and one.seq > 1)
     store.rate(first, bot_message.seq, -1)
-    with transaction(engine, write=True) as session:
-        session.connection().exec_driver_sql("UPDATE messages SET created_at = '2026-05-20 11:00:00+00:00'")
     found = seen(engine)
     assert found.total.contained == 1
     assert found.total.done == 3

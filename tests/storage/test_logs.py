@@ -15,7 +15,7 @@ from storage.database import StorageError, connection, open_database, transactio
 from storage.logs import LogError, packs, read_conversations
 from storage.migration import check, upgrade
 from storage.outcomes import Outcomes, count_outcomes
-from storage.records import Draft, TurnRecord
+from storage.records import Draft, Owner, TurnRecord
 from storage.tables import CorrectionRow, StaffRow
 from tests.storage.test_conversations import a_record
 
@@ -48,7 +48,7 @@ def small() -> Iterator[Engine]:
 
 def test_that_a_served_conversation_is_read_back_whole(engine: Engine) -> None:
     store = ConversationStore(engine)
-    name = store.create("banking", "browser")
+    name = store.create("banking", Owner(visitor="browser"))
     record = a_record()
     for _ in range(2):
         with store.turn(name, None) as turn:

@@ -39,7 +39,7 @@ def test_nobody_can_leave_a_file_on_the_server(bot: StandInBot) -> None:
 
 @pytest.fixture
 def chat_page(bot: StandInBot) -> ChatPage:
-    return ChatPage(bot, Access(bot, Workers(), lambda text: None))
+    return ChatPage(bot, Access(bot, Workers(), lambda text: None, lambda address: address))
 
 
 def by(address: str) -> Any:

@@ -95,3 +95,19 @@ def test_the_demo_can_be_left_out_and_leads_out_of_no_folder(bot: StandInBot) ->
     with TestClient(create_app_for(bot, ApiConfig(demo=False))) as client:
         assert client.get("/demo").status_code == 404
         assert client.get("/widget/origins?site=demo").json() == {"origins": []}
+
+
+@pytest.mark.browser
+def test_the_api_can_be_tried_on_its_own_page(
+    bot: StandInBot, page: Page, serve: Callable[[FastAPI], str]
+) -> None:
+    faults: list[str] = []
+    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+    page.goto(f"{serve(create_app_for(bot))}/docs")
+    operation = page.locator(".opblock", has_text="Start a conversation").first
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
+    assert len(bot.store.conversations) == 1
+    assert faults == []

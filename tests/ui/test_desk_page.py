@@ -255,6 +255,7 @@ def test_the_desk_works_on_a_telephone_and_by_keyboard_alone(
     hand_over(bot)
     page = window(375, 740)
     page.goto(f"{url}/desk")
+    expect(page.get_by_label("Account")).to_be_focused()
     page.keyboard.type("ana")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

@@ -210,6 +210,7 @@ def test_reset_forgets_the_conversation(page: Page, bot: StandInBot) -> None:
     ask(page, "transfer", CONFIRM)
     page.evaluate("deskmoe.reset()")
     expect(said_by("user", page)).to_have_count(0)
+    page.wait_for_function("Object.values(localStorage).some((kept) => JSON.parse(kept).session)")
     page.reload()
     expect(said_by("bot", page)).to_have_text(GREETING)
     assert len(bot.store.conversations) == 2
@@ -244,3 +245,13 @@ def test_a_site_that_is_not_listed_can_neither_frame_nor_call_the_chat(
 def test_the_script_is_small() -> None:
     script = Path(__file__).parents[2] / "ui" / "widget" / "widget.js"
     assert script.stat().st_size <= 15_000
+
+
+def test_a_chat_that_stays_open_on_the_next_page_leaves_the_focus_alone(page: Page) -> None:
+    bubble(page).click()
+    expect(said_by("bot", page)).to_have_text(GREETING)
+    page.reload()
+    page.get_by_role("button", name="After").focus()
+    expect(said_by("bot", page)).to_have_text(GREETING)
+    page.wait_for_function("heard.some(([name]) => name === 'ready')")
+    expect(page.get_by_role("button", name="After")).to_be_focused()

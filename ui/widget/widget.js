@@ -94,7 +94,7 @@ See docs/embedding.md for `window.deskmoe`. */
 	}
 
 	const listeners = { ready: new Set(), message: new Set(), handoff: new Set(), unread: new Set() };
-	let words = WORDS.en, port = null, frame = null, isOpen = false, isReady = false, unread = 0, last = 0;
+	let words = WORDS.en, port = null, frame = null, isOpen = false, isReady = false, wantsFocus = false, unread = 0, last = 0;
 	let customer = null, answerCustomer = null, root, bubble, panel, badge, news, shut, loading;
 
 	function tell(name, detail) {
@@ -190,7 +190,7 @@ See docs/embedding.md for `window.deskmoe`. */
 				isReady = true;
 				mark();
 				tell("ready");
-				if (isOpen) post({ type: "opened" });
+				focusChat();
 				break;
 			case "message":
 				last = Math.max(last, data.message.seq);
@@ -224,13 +224,25 @@ See docs/embedding.md for `window.deskmoe`. */
 
 	function open() {
 		if (isOpen || !root) return;
+		show();
+		wantsFocus = true;
+		focusChat();
+	}
+
+	function show() {
 		isOpen = true;
 		wasOpen(true);
 		load();
 		if (last) remember({ seen: last });
 		count(0);
 		mark();
-		if (isReady) frame.focus();
+	}
+
+	/* Once the chat is there; and not where it is open only because it was so on the page before. */
+	function focusChat() {
+		if (!isOpen || !isReady || !wantsFocus) return;
+		wantsFocus = false;
+		frame.focus();
 		post({ type: "opened" });
 	}
 
@@ -238,8 +250,9 @@ See docs/embedding.md for `window.deskmoe`. */
 		if (!isOpen) return;
 		isOpen = false;
 		wasOpen(false);
+		const within = document.activeElement === root.getRootNode().host;
 		mark();
-		bubble.focus();
+		if (within) bubble.focus();
 	}
 
 	function toggle() {
@@ -296,7 +309,7 @@ See docs/embedding.md for `window.deskmoe`. */
 		const idle = window.requestIdleCallback || ((work) => setTimeout(work, 200));
 		const look = () => (document.hidden ? document.addEventListener("visibilitychange", load, { once: true }) : load());
 		const later = () => idle(look, { timeout: 3000 });
-		if (wasOpen()) open();
+		if (wasOpen()) show();
 		else if (document.readyState === "complete") later();
 		else window.addEventListener("load", later);
 		document.dispatchEvent(new Event("deskmoe:loaded"));

@@ -65,17 +65,6 @@ def upgrade() -> None:
         op.add_column("turns", sa.Column(name, kind))
     op.execute(f"UPDATE turns SET latency = {SUM_OF_STAGES[dialect]}")
     op.execute(UNDERSTOOD[dialect])
-    columns = ["pack", "created_at", "policy_version", "last_seq", "id"]
-    op.create_index(op.f("ix_conversations_insights"), "conversations", columns)
-    op.create_index(op.f("ix_turns_insights"), "turns", ["created_at", "intent", "latency"])
-    rated = sa.text("rating <> 0")
-    op.create_index(
-        op.f("ix_messages_rated"),
-        "messages",
-        ["created_at", "rating"],
-        sqlite_where=rated,
-        postgresql_where=rated,
-    )
     op.execute(HANDOFFS)
     op.execute(FINDINGS)
 
@@ -83,9 +72,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("corrections", "findings", "notes", "handoffs", "throttles", "staff_sessions", "staff"):
         op.drop_table(table)
-    op.drop_index(op.f("ix_messages_rated"), "messages")
-    op.drop_index(op.f("ix_turns_insights"), "turns")
-    op.drop_index(op.f("ix_conversations_insights"), "conversations")
     with op.batch_alter_table("turns") as turns:
         for name in ("latency", "intent", "confidence"):
             turns.drop_column(name)
