@@ -1,10 +1,11 @@
 """Customers transfer money while the server is killed again and again: what is lost, doubled, half done?
 
-    python -m benchmarks.crash --database sqlite --kills 200 [--clients 8] [--seed 0] [--out FILE]
+    python -m benchmarks.crash --database sqlite --kills 200 [--clients 8] [--seed 0] [--clear] [--out FILE]
 
-The real API over HTTP, the real store and the real demo bank; only the understanding is a stand-in (see
-plain_bot.py). A client repeats a message, with the same client_message_id, until it is answered; now and then
-it sends another one in between. At the end every answer that a client got is compared with the databases.
+The real API over HTTP, the real store with encryption and the real demo bank; only the understanding is a
+stand-in (see plain_bot.py). A client repeats a message, with the same client_message_id, until it is
+answered; now and then it sends another one in between. At the end every answer that a client got is compared
+with the databases.
 """
 
 import argparse
@@ -24,13 +25,14 @@ import httpx
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from benchmarks.databases import fresh_databases
+from benchmarks.databases import fresh_databases, open_with_keys
 from benchmarks.plain_server import running_plain_servers
 from benchmarks.server import write
 from chatbot.assembly import business_database
 from domains.banking.backend import open_backend
 from domains.banking.bank_tables import Account, Customer, Transfer, open_engine
-from storage.database import open_database, transaction
+from storage.database import transaction
+from storage.encryption import VARIABLE, new_key
 from storage.migration import check
 from storage.tables import ExecutionRow, MessageRow, TurnRow
 
@@ -213,7 +215,7 @@ def balances(bank: Engine) -> dict[str, int]:
 
 def compare(url: str, bank: Engine, crowd: Sequence[Client], before: Mapping[str, int]) -> list[str]:
     """What does not agree between the clients, the conversations and the bank."""
-    engine = open_database(url)
+    engine = open_with_keys(url)
     problems = check(engine)
     with transaction(engine) as session:
         turns = {
@@ -275,11 +277,14 @@ def main() -> None:
     arguments.add_argument("--kills", type=int, default=200)
     arguments.add_argument("--clients", type=int, default=8)
     arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--clear", action="store_true", help="without encryption")
     arguments.add_argument("--out", type=Path)
     options = arguments.parse_args()
+    if not options.clear:
+        os.environ[VARIABLE] = new_key()
     with fresh_databases(options.database, 1) as (url,):
         figures = crash(url, options.kills, options.clients, options.seed)
-    figures = {"database": options.database, **figures}
+    figures = {"database": options.database, "encrypted": not options.clear, **figures}
     write(options.out or Path(__file__).with_name(f"crash-{options.database}.json"), figures)
     raise SystemExit(bool(figures["problems"]))
 

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
+from sqlalchemy import Engine
 
+from chatbot.settings import Settings
 from storage.database import open_database
+from storage.encryption import use_keys
 from storage.migration import upgrade
+from storage.vault import unlock
 
 Kind = Literal["sqlite", "postgresql"]
 
@@ -50,4 +54,12 @@ def running_postgresql() -> Iterator[Any]:
 def migrate(url: str) -> None:
     engine = open_database(url)
     upgrade(engine)
+    unlock(engine, Settings().keys)
     engine.dispose()
+
+
+def open_with_keys(url: str) -> Engine:
+    """With those of the environment."""
+    engine = open_database(url)
+    use_keys(engine, Settings().keys)
+    return engine

@@ -7,6 +7,7 @@ remark.
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.databases import open_with_keys
 from chatbot.assembly import business_database
 from chatbot.bot import Chatbot
 from chatbot.reply import TemplateReply
@@ -16,7 +17,6 @@ from domains.loader import load_pack
 from domains.schema import Pack
 from nlu.understanding import Entity, IntentScore, Understanding
 from storage.conversations import ConversationStore
-from storage.database import open_database
 
 PACK = Path(__file__).resolve().parent.parent / "domains" / "banking"
 
@@ -44,6 +44,6 @@ def build_plain_bot(database: str, backend: Backend | None = None, pack: Pack | 
     """On a migrated database."""
     pack = pack or load_pack(PACK)
     backend = backend or pack.backend(business_database(database, pack.name))
-    store = ConversationStore(open_database(database))
+    store = ConversationStore(open_with_keys(database))
     parser = PlainParser(pack)
     return Chatbot(pack, parser, RulePolicy(pack), backend, TemplateReply(pack), store)  # type: ignore[arg-type]

@@ -35,6 +35,12 @@ from storage.records import Decision, Draft, Execution, TurnRecord
 from storage.state import DialogueState
 from storage.tables import Base
 
+TABLES = [
+    table
+    for table in Base.metadata.sorted_tables
+    if table.name == "conversations" or "conversation_id" in table.columns
+]
+"""Those of the conversations."""
 LENGTH = 10
 """Turns of a conversation."""
 EXECUTES = (3, 8)
@@ -75,7 +81,10 @@ def take_turn(store: ConversationStore, conversation: str, record: TurnRecord) -
     with store.turn(conversation, None) as turn:
         if turn.number % LENGTH in EXECUTES:
             slots = {"customer_id": "1"}
-            asked = Execution(turn.idempotency_key(1, "check_balance", slots), "check_balance", slots)
+            key = turn.idempotency_key(1)
+            for call in turn.open_calls("check_balance", "1"):
+                key = call.idempotency_key
+            asked = Execution(key, "check_balance", slots)
             turn.keep(_with(record, asked))
             record = _with(
                 record, Execution(asked.idempotency_key, asked.task, slots, "done", {"balances": "$1"})
@@ -119,7 +128,7 @@ def measure_inserts(url: str, seconds: float) -> Rate:
     store, record = ConversationStore(engine), a_turn(load_pack(PACK), DialogueState())
     conversation = store.create("banking", None, GREETING)
     take_turn(store, conversation, record)
-    plan = [_plain(engine, table, conversation) for table in Base.metadata.sorted_tables]
+    plan = [_plain(engine, table, conversation) for table in TABLES]
     connection: Any = engine.raw_connection()
     driver, count = connection.driver_connection, 0
     start, cpu = time.perf_counter(), time.process_time()
@@ -177,7 +186,7 @@ def fill(url: str, turns: int, record: TurnRecord) -> list[str]:
     with engine.connect().execution_options(write=True) as connection, connection.begin():
         if not sqlite:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
-        for table in Base.metadata.sorted_tables:
+        for table in TABLES:
             key, *others = _columns(table)
             values = ", ".join(
                 f"c.id || ':' || t.{name}" if name == "idempotency_key" else f"t.{name}" for name in others
@@ -264,7 +273,7 @@ def main() -> None:
     options = arguments.parse_args()
     out = options.out or Path(__file__).with_name(f"storage-{options.database}.json")
     figures: dict[str, Any] = {"database": options.database}
-    if options.only:
+    if options.only and out.exists():
         figures |= json.loads(out.read_text(encoding="utf-8"))
     if options.only != "size":
         figures |= measure_throughputs(options.database, options.seconds)

@@ -3,7 +3,7 @@
 import logging
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from uuid import uuid4
@@ -16,7 +16,7 @@ from chatbot.plan import Plan
 from chatbot.reply import TemplateReply
 from dialog_policy.policy import Policies
 from dialog_policy.rules import concrete
-from domains.backend import CUSTOMER_ID, Backend, BackendError
+from domains.backend import CUSTOMER_ID, Backend, BackendError, Withdrawn
 from domains.schema import Pack
 from nlu.parser import Parser
 from nlu.understanding import Understanding
@@ -165,14 +165,31 @@ class Chatbot:
         slots = {name: value.value for name, value in plan.state.slots.items() if name in wanted}
         if plan.state.customer_id is not None:
             slots[CUSTOMER_ID] = plan.state.customer_id
-        plan.intend(turn.idempotency_key(len(plan.executions) + 1, task, slots), task, slots)
-        turn.keep(plan.record({}))
         try:
+            key = self._settle(turn, plan, task, slots)
+            if key is None:
+                return True
+            plan.intend(key, task, slots)
+            turn.keep(plan.record({}))
             self._ask(plan)
-        except BackendError:
+        except (BackendError, Withdrawn):
             plan.give_up()
             return False
         return True
+
+    def _settle(self, turn: Turn, plan: Plan, task: str, slots: Mapping[str, str]) -> str | None:
+        """The key for a new execution, now that no earlier one can still happen beside it.
+
+        None where one of which no answer came was done after all: then the customer hears of that first.
+        What needs no yes may happen twice.
+        """
+        same, changes = None, task in self.pack.tasks and self.pack.tasks[task].confirm
+        for call in turn.open_calls(task, plan.state.customer_id):
+            if call.here and call.slots == slots:
+                same = call.idempotency_key
+            elif changes and plan.settle(call, task, self.backend.withdraw(call.idempotency_key), self.pack):
+                return None
+        return same or turn.idempotency_key(len(plan.executions) + 1)
 
     def _ask(self, plan: Plan) -> None:
         """Ask the business system for the last intention."""

@@ -8,7 +8,7 @@ from domains.backend import ActionResult
 from domains.schema import Pack
 from nlu.understanding import Understanding
 from storage.actions import Action
-from storage.records import Decision, Draft, Execution, TurnRecord
+from storage.records import WITHDRAWN, Decision, Draft, Execution, OpenCall, TurnRecord
 from storage.state import DialogueState, act, record
 
 
@@ -53,6 +53,15 @@ class Plan:
         done = replace(self.executions[-1], outcome=result.outcome, facts=dict(result.facts))
         self.executions[-1] = done
         self.state = record(self.state, done.task, result, pack)
+
+    def settle(self, call: OpenCall, task: str, result: ActionResult | None, pack: Pack) -> bool:
+        """Take in what came of an earlier call; True where it was done, and the customer is told that."""
+        outcome, facts = (result.outcome, result.facts) if result else (WITHDRAWN, {})
+        self.executions.append(Execution(call.idempotency_key, task, call.slots, outcome, dict(facts)))
+        if result is None or result.outcome != "done":
+            return False
+        self.state = record(self.state, task, result, pack, earlier=True)
+        return True
 
     def give_up(self) -> None:
         """Leave the last intention without an answer, and the task where it was: it needs a new yes."""

@@ -36,6 +36,8 @@ class TemplateReply:
         for action in actions:
             executed = results.pop(0) if action.kind in ("authenticate", "execute") and results else None
             key, facts = self._phrase(action, executed, state)
+            if executed is not None and executed.earlier:
+                parts.append(self._fill("earlier_request", {}, variant))
             parts.append(
                 self.pack.topics[key].text if key in self.pack.topics else self._fill(key, facts, variant)
             )

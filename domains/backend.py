@@ -24,6 +24,10 @@ class BackendError(Exception):
     """No answer came from the business system. Whether it acted is not known; send the same key again."""
 
 
+class Withdrawn(Exception):
+    """The key was withdrawn before its request was carried out, and it never will be."""
+
+
 class Backend(Protocol):
     """A business system. Implementations are safe to call from several threads."""
 
@@ -34,7 +38,16 @@ class Backend(Protocol):
         after a crash of either side: a bot that was interrupted sends it again.
 
         `slots` holds normalised values, and the customer's identity under CUSTOMER_ID once it was
-        verified. Raises BackendError when the system is out of reach.
+        verified. Raises BackendError when the system is out of reach, and Withdrawn where the key was
+        withdrawn.
+        """
+        ...
+
+    def withdraw(self, idempotency_key: str) -> ActionResult | None:
+        """Settle a request whose answer did not come: its result; or None, and it is never carried out.
+
+        That holds also where the request is still being worked on, or comes in later. The same key gives
+        the same answer again. Raises BackendError when the system is out of reach.
         """
         ...
 

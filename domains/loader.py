@@ -25,6 +25,7 @@ FIXED_REPLIES = (
     "authenticate.failed",
     "authenticate.locked",
     "backend_unavailable",
+    "earlier_request",
     "with_colleague",
     "colleague_joined",
     "returned",

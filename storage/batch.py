@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert
 from storage.database import connection
 from storage.messages import CONVERSATIONS, MESSAGES, bot_message, customer_message
 from storage.records import Draft, TurnRecord
-from storage.turns import ADD_DECISIONS, ADD_EXECUTIONS, ADD_TURN, decision_rows, execution_rows, status_of
+from storage.turns import DECISIONS, EXECUTIONS, TURNS, decision_rows, execution_rows, status_of
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,10 @@ def write_conversations(engine: Engine, pack: str, held: Sequence[HeldConversati
     }
     for conversation in held:
         _add(rows, conversation, pack)
-    statements = (insert(CONVERSATIONS), insert(MESSAGES), ADD_TURN, ADD_DECISIONS, ADD_EXECUTIONS)
     with connection(engine, write=True) as opened:
-        for statement, name in zip(statements, rows, strict=True):
-            if rows[name]:
-                opened.execute(statement, rows[name])
+        for table in (CONVERSATIONS, MESSAGES, TURNS, DECISIONS, EXECUTIONS):
+            if rows[table.name]:
+                opened.execute(insert(table), rows[table.name])
 
 
 def _add(rows: dict[str, list[dict[str, Any]]], held: HeldConversation, pack: str) -> None:

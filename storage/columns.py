@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
-from storage.database import StorageError
+from storage.database import Json, StorageError
 from storage.encryption import is_sealed, keyring, load_text, open_sealed, store_text
 
 
@@ -87,9 +87,8 @@ class Record(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         keys = keyring(dialect) if self.sealed else None
-        if keys is not None:
-            return keys.seal(self.adapter.dump_json(value))
-        return self.adapter.dump_python(value, mode="json")
+        written = self.adapter.dump_json(value)
+        return Json(written.decode()) if keys is None else keys.seal(written)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         if value is None:  # of an outer join that found no row

@@ -7,14 +7,23 @@ from datetime import UTC, datetime
 from typing import Literal, cast
 from uuid import uuid4
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
 
 from domains.schema import Pack
 from storage.database import StorageError, connection, retry, transaction
+from storage.driver import Statement, driving
 from storage.findings import note_thumbs_down
 from storage.handoff import HANDOFFS, is_free
-from storage.messages import UnknownConversation, append, read_messages
+from storage.messages import (
+    ADD_MESSAGE,
+    CONVERSATIONS,
+    UnknownConversation,
+    append,
+    as_message,
+    bot_message,
+    read_messages,
+)
 from storage.outbox import Outbox, said
 from storage.records import Draft, Event, Message, Owner
 from storage.state import DialogueState, recognise
@@ -25,6 +34,7 @@ from storage.vault import pseudonyms
 TURN_SECONDS = 15
 """How long a message waits for the one before it in the same conversation."""
 QUEUES = 1024
+ADD_CONVERSATION = Statement(insert(CONVERSATIONS))
 
 
 class UnknownMessage(StorageError):
@@ -47,18 +57,31 @@ class ConversationStore:
 
     def create(self, pack: str, owner: Owner | None = None, opening: Draft | None = None) -> str:
         """The id of a new conversation of `owner`, which the bot opens with `opening`."""
-        whose = vars(owner or Owner())
+        now = datetime.now(UTC)
+        row = {
+            "pack": pack,
+            "status": "open",
+            "customer_id": None,
+            "state": DialogueState(),
+            "policy_version": None,
+            **vars(owner or Owner()),
+            "version": 0,
+            "last_seq": int(opening is not None),
+            "created_at": now,
+            "updated_at": now,
+        }
 
         def write() -> tuple[str, list[Event]]:
-            row = ConversationRow(id=uuid4().hex, pack=pack, state=DialogueState(), **whose)
-            events = [Event("started", row.id)]
-            with transaction(self.engine, write=True) as session:
-                session.add(row)
-                session.flush()
+            conversation_id = uuid4().hex
+            events = [Event("started", conversation_id)]
+            with driving(self.engine, write=True) as driver:
+                driver.run(ADD_CONVERSATION, {"id": conversation_id, **row})
                 if opening is not None:
-                    events.append(said(row.id, append(session.connection(), row.id, opening)))
-                self.outbox.put(session, events)
-            return row.id, events
+                    message = bot_message(conversation_id, 1, opening)
+                    driver.run(ADD_MESSAGE, message)
+                    events.append(said(conversation_id, as_message(message)))
+                self.outbox.put(driver, events)
+            return conversation_id, events
 
         conversation_id, events = retry(write)
         self.outbox.tell(events)
@@ -189,8 +212,12 @@ class ConversationStore:
 
     def ping(self) -> None:
         """Raises StorageError where the database is out of reach or not migrated."""
-        with transaction(self.engine) as session:
-            session.execute(select(ConversationRow.id).limit(1))
+
+        def read() -> None:
+            with transaction(self.engine) as session:
+                session.execute(select(ConversationRow.id).limit(1))
+
+        retry(read)
 
     def _read(self, conversation_id: str) -> ConversationRow:
         with transaction(self.engine) as session:

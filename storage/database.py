@@ -1,25 +1,30 @@
 """Engines for SQLite and PostgreSQL, their transactions, and errors that say what to do."""
 
 import itertools
+import json
 import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import Connection, ExceptionContext
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 SQLITE_BUSY_SECONDS = 5
 CONNECT_SECONDS = 5
 POOL_SECONDS = 5
+REST_SECONDS = 1
+"""A connection that was not used for as long is asked whether it still stands before it is used again."""
 RETRY_SECONDS = 10
 """How long work is begun anew that another writer or a lost connection stopped."""
 LONGEST_PAUSE = 0.02
@@ -86,6 +91,14 @@ class TryAgain(StorageError):
     """Another writer was first, or the connection broke: the same work, begun anew, may succeed at once."""
 
 
+class Json(str):
+    """A text that is JSON already."""
+
+
+def write_json(value: Any) -> str:
+    return value if isinstance(value, Json) else json.dumps(value)
+
+
 def open_database(url: str) -> Engine:
     """An engine for `url`. It connects at its first use, and migrates nothing."""
     try:
@@ -102,7 +115,8 @@ def open_database(url: str) -> Engine:
                 "The database URL is not understood; give sqlite:///folder/file.db or postgresql://user@host/name"
             )
     name = _name(target)
-    event.listen(engine, "handle_error", lambda context: _explain(context, name))
+    event.listen(engine, "handle_error", lambda context: _explain_to_sqlalchemy(context, name))
+    engine.update_execution_options(prepared={})
     return engine
 
 
@@ -134,20 +148,42 @@ def transaction(engine: Engine, *, write: bool = False) -> Iterator[Session]:
 @contextmanager
 def connection(engine: Engine, *, write: bool = False) -> Iterator[Connection]:
     """One transaction, rolled back on any exception. `write` takes SQLite's write lock at its begin."""
-    with _writing(engine, write):
+    with turn_to_write(engine, write):
         try:
             opened = engine.connect()
         except NoFreeConnection as error:
-            raise StorageError(
-                f"No connection to {_name(engine.url)} was free within {POOL_SECONDS} s; "
-                "send fewer requests at once, or start another server"
-            ) from error
+            raise _no_connection(engine) from error
         with opened.execution_options(write=write), opened.begin():
             yield opened
 
 
 @contextmanager
-def _writing(engine: Engine, write: bool) -> Iterator[None]:
+def borrowed(engine: Engine) -> Iterator[Any]:
+    """A connection of the driver's from the pool, which rolls back what is not committed.
+
+    Its errors are explained as those of `connection` are.
+    """
+    lent = None
+    try:
+        lent = engine.raw_connection()
+        yield lent.driver_connection
+    except NoFreeConnection as error:
+        raise _no_connection(engine) from error
+    except engine.dialect.loaded_dbapi.Error as error:
+        lost = lent is not None and engine.dialect.is_disconnect(error, lent.dbapi_connection, None)
+        if lent is not None and lost:
+            lent.invalidate(error)
+        explained = _explain(error, engine.dialect, lost, _name(engine.url))
+        if explained is None:
+            raise
+        raise explained from error
+    finally:
+        if lent is not None:
+            lent.close()
+
+
+@contextmanager
+def turn_to_write(engine: Engine, write: bool) -> Iterator[None]:
     """SQLite has one writer. Its own way to wait for it is to try again now and then; here threads queue."""
     queue: threading.Lock | None = engine.get_execution_options().get("writer") if write else None
     if queue is None:
@@ -159,6 +195,13 @@ def _writing(engine: Engine, write: bool) -> Iterator[None]:
         yield
     finally:
         queue.release()
+
+
+def _no_connection(engine: Engine) -> StorageError:
+    return StorageError(
+        f"No connection to {_name(engine.url)} was free within {POOL_SECONDS} s; "
+        "send fewer requests at once, or start another server"
+    )
 
 
 @contextmanager
@@ -177,6 +220,8 @@ def _open_sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
+        paramstyle="named",
+        json_serializer=write_json,
         poolclass=QueuePool,
         # An in-memory database lives in its one connection, so threads must take turns on it. StaticPool
         # would hand it to several at once, and one's rollback would undo another's work.
@@ -227,31 +272,53 @@ def _open_postgresql(url: URL) -> Engine:
         "application_name": "chatbot",
         **POSTGRESQL_KEEPALIVES,
     }
-    return create_engine(
+    engine = create_engine(
         url.update_query_dict({name: value for name, value in defaults.items() if name not in url.query}),
         hide_parameters=True,
-        pool_pre_ping=True,
+        json_serializer=write_json,
         pool_size=10,
         max_overflow=10,
         pool_timeout=POOL_SECONDS,
         pool_use_lifo=True,
     )
+    event.listen(engine, "checkin", _note_rest)
+    event.listen(engine, "checkout", partial(_ping_after_rest, engine.dialect))
+    return engine
 
 
-def _explain(context: ExceptionContext, name: str) -> StorageError | None:
+def _note_rest(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["rests_since"] = time.monotonic()
+
+
+def _ping_after_rest(
+    dialect: Dialect, connection: DBAPIConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection
+) -> None:
+    """Look whether the connection still stands, unless it was used a moment ago. The pool opens another."""
+    if time.monotonic() - entry.info.get("rests_since", time.monotonic()) < REST_SECONDS:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError("the connection was cut while it rested") from error
+
+
+def _explain_to_sqlalchemy(context: ExceptionContext, name: str) -> StorageError | None:
     """The error to raise in place of SQLAlchemy's own; None leaves that."""
-    if context.is_pre_ping:  # the pool opens a new connection by itself
-        return None
-    cause = " ".join(str(context.original_exception).split())
-    code = getattr(context.original_exception, "sqlstate", None)
+    return _explain(context.original_exception, context.dialect, context.is_disconnect, name)
+
+
+def _explain(error: BaseException, dialect: Dialect, lost: bool, name: str) -> StorageError | None:
+    """What an error of the driver's means; None where it is the program's own fault."""
+    cause = " ".join(str(error).split())
+    code = getattr(error, "sqlstate", None)
     if code in OVERTAKEN_BY_ANOTHER:
         return TryAgain(f"The database {name} had another writer in the way; try again")
-    if context.is_disconnect:
+    if lost:
         return TryAgain(f"The connection to the database {name} was lost; try again, and check that it runs")
     for sign, problem in PROBLEMS.items():
         if sign == code or (code is None and sign in cause):
             return StorageError(f"The database {name} {problem}")
-    if isinstance(context.sqlalchemy_exception, OperationalError):
+    if isinstance(error, dialect.loaded_dbapi.OperationalError):
         return StorageError(f"The database {name} cannot be used; check its URL and that it runs ({cause})")
     return None
 

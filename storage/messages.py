@@ -8,17 +8,23 @@ from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.database import StorageError
+from storage.driver import Statement
 from storage.records import Author, Draft, Message
 from storage.tables import ConversationRow, MessageRow
 
 CONVERSATIONS, MESSAGES = (cast(Table, row.__table__) for row in (ConversationRow, MessageRow))
-SAY = (
+WRITE = (
     update(CONVERSATIONS)
     .where(CONVERSATIONS.c.id == bindparam("conversation"))
-    .values(last_seq=CONVERSATIONS.c.last_seq + bindparam("more"), updated_at=bindparam("now"))
-    .returning(CONVERSATIONS.c.last_seq)
+    .values(
+        version=CONVERSATIONS.c.version + 1,
+        last_seq=CONVERSATIONS.c.last_seq + bindparam("more"),
+        updated_at=bindparam("now"),
+    )
 )
-"""Raises the counter, and holds the row until the end of the transaction, for messages that follow."""
+"""Before any other write: it holds the row to the end of the transaction, and counts messages that follow."""
+SAY = WRITE.returning(CONVERSATIONS.c.last_seq)
+ADD_MESSAGE = Statement(insert(MESSAGES))
 
 
 class UnknownConversation(StorageError):

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.database import transaction
+from storage.driver import Driver, Statement
 from storage.records import Event, Message
 from storage.tables import OutboxRow
 
-ADD = insert(cast(Table, OutboxRow.__table__))
+OUTBOX = cast(Table, OutboxRow.__table__)
+GIVEN = [column for column in OUTBOX.c if column is not OUTBOX.c.id]
+ADD = Statement(insert(OUTBOX).inline().values({column: bindparam(column.name) for column in GIVEN}))
+"""Without the id, which the database gives and nobody asks for."""
 
 
 class Outbox:
@@ -22,11 +26,13 @@ class Outbox:
         self._webhooks = tuple(webhooks)
         self.listener: Callable[[Event], None] = lambda event: None
 
-    def put(self, opened: Connection | Session, events: Sequence[Event]) -> None:
+    def put(self, opened: Driver | Connection | Session, events: Sequence[Event]) -> None:
         """Write `events` down for every webhook, with the transaction that made them happen."""
-        rows = [_row(webhook, event) for event in events for webhook in self._webhooks]
-        if rows:
-            opened.execute(ADD, rows)
+        for row in (_row(webhook, event) for event in events for webhook in self._webhooks):
+            if isinstance(opened, Driver):
+                opened.run(ADD, row)
+            else:
+                opened.execute(ADD.clause, row)
 
     def tell(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -26,6 +26,9 @@ Review = Literal["corrected", "approved", "dismissed"]
 PolicyStatus = Literal["candidate", "shadow", "canary", "live", "retired"]
 
 
+WITHDRAWN = "withdrawn"
+
+
 @dataclass(frozen=True)
 class Button:
     """A quick reply: pressing it sends `text` as the customer's message."""
@@ -90,8 +93,18 @@ class Execution:
     task: str
     slots: Mapping[str, str]
     outcome: str | None = None
-    """None where no answer came."""
+    """None where no answer came; WITHDRAWN where it was settled that it never happens."""
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OpenCall:
+    """A call of the business system that had no answer, in this conversation or another of the customer."""
+
+    idempotency_key: str
+    slots: Mapping[str, str]
+    here: bool
+    """Whether it was made in this conversation."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ class Result:
     task: str
     outcome: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    earlier: bool = False
+    """Asked for before, without an answer then."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +190,11 @@ def resolve(state: DialogueState) -> DialogueState:
     )
 
 
-def record(state: DialogueState, task: str, result: ActionResult, pack: Pack) -> DialogueState:
-    """The state after `task` was executed with `result`."""
-    told = Result(task, result.outcome, dict(result.facts))
+def record(
+    state: DialogueState, task: str, result: ActionResult, pack: Pack, *, earlier: bool = False
+) -> DialogueState:
+    """The state after `task` was executed with `result`, now or `earlier`."""
+    told = Result(task, result.outcome, dict(result.facts), earlier)
     state = replace(state, results=(*state.results, told))
     if task == pack.domain.authentication.task:
         return _record_authentication(state, result, pack)

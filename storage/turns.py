@@ -4,23 +4,21 @@ Nothing is locked while the bot thinks. Each write names the version of the conv
 started, and where another was first, nothing is written, and Overtaken says to start again.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
-from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import Engine, Table, bindparam, exists, func, insert, literal_column, select, update
 
 from storage.columns import UtcTime
-from storage.database import TryAgain, connection, transaction
+from storage.database import TryAgain, transaction
+from storage.driver import Statement, driving
 from storage.findings import FINDINGS, finding_row
 from storage.handoff import HANDOFFS, RATE, held_at, reason_of
 from storage.messages import (
+    ADD_MESSAGE,
     CONVERSATIONS,
-    MESSAGES,
-    SAY,
+    WRITE,
     UnknownConversation,
     as_message,
     bot_message,
@@ -28,16 +26,17 @@ from storage.messages import (
     read_messages,
 )
 from storage.outbox import Outbox, said
-from storage.records import Decision, Event, Execution, ExecutionStatus, Message, TurnRecord
+from storage.records import Decision, Event, Execution, ExecutionStatus, Message, OpenCall, TurnRecord
 from storage.state import DialogueState
 from storage.tables import DecisionRow, ExecutionRow, Status, TurnRow
 
 TURNS, DECISIONS, EXECUTIONS = (cast(Table, row.__table__) for row in (TurnRow, DecisionRow, ExecutionRow))
 LAST, EARLIER = TURNS.alias("last"), TURNS.alias("earlier")
 ANSWERED = EXECUTIONS.alias("answered")
-START = (
+START = Statement(
     select(
         CONVERSATIONS.c.version,
+        CONVERSATIONS.c.last_seq.label("seq"),
         CONVERSATIONS.c.state,
         CONVERSATIONS.c.policy_version,
         LAST.c.number.label("last"),
@@ -66,22 +65,31 @@ START = (
     .where(CONVERSATIONS.c.id == bindparam("id"))
 )
 """All that a turn starts from, in one query."""
-KEEP_ON = SAY.where(CONVERSATIONS.c.version == bindparam("seen")).values(version=CONVERSATIONS.c.version + 1)
-FINISH = KEEP_ON.values(
-    state=bindparam("state_after"),
-    status=bindparam("status_after"),
-    customer_id=bindparam("customer"),
-    policy_version=func.coalesce(bindparam("policy"), CONVERSATIONS.c.policy_version),
+UNCHANGED = WRITE.where(CONVERSATIONS.c.version == bindparam("seen"))
+"""Writes nothing where somebody else wrote since the turn began."""
+KEEP_ON = Statement(UNCHANGED)
+FINISH = Statement(
+    UNCHANGED.values(
+        state=bindparam("state_after"),
+        status=bindparam("status_after"),
+        customer_id=bindparam("customer"),
+        policy_version=func.coalesce(bindparam("policy"), CONVERSATIONS.c.policy_version),
+    )
 )
 THIS_TURN = (TURNS.c.conversation_id == bindparam("conversation")) & (TURNS.c.number == bindparam("turn"))
-KEEP_TURN = update(TURNS).where(THIS_TURN).values(state=bindparam("state_after"))
-FINISH_TURN = KEEP_TURN.values(
-    latency_ms=bindparam("times"),
-    latency=bindparam("time"),
-    reply_seq=bindparam("first"),
-    last_seq=bindparam("last"),
+KEEP_TURN = Statement(update(TURNS).where(THIS_TURN).values(state=bindparam("state_after")))
+FINISH_TURN = Statement(
+    update(TURNS)
+    .where(THIS_TURN)
+    .values(
+        state=bindparam("state_after"),
+        latency_ms=bindparam("times"),
+        latency=bindparam("time"),
+        reply_seq=bindparam("first"),
+        last_seq=bindparam("last"),
+    )
 )
-ANSWER = (
+ANSWER = Statement(
     update(EXECUTIONS)
     .where(
         EXECUTIONS.c.conversation_id == bindparam("conversation"),
@@ -90,25 +98,40 @@ ANSWER = (
     )
     .values(status=bindparam("status_now"), outcome=bindparam("outcome_now"), facts=bindparam("facts_now"))
 )
-WITHOUT_ANSWER = (
-    select(EXECUTIONS.c.idempotency_key, EXECUTIONS.c.slots)
+OPEN_CALLS = Statement(
+    select(EXECUTIONS.c.conversation_id, EXECUTIONS.c.idempotency_key, EXECUTIONS.c.slots)
     .where(
-        EXECUTIONS.c.conversation_id == bindparam("conversation"),
-        EXECUTIONS.c.turn < bindparam("this_turn"),
-        EXECUTIONS.c.task == bindparam("what"),
-        EXECUTIONS.c.status == "unanswered",
-        EXECUTIONS.c.idempotency_key.not_in(
-            select(ANSWERED.c.idempotency_key).where(
-                ANSWERED.c.conversation_id == bindparam("conversation"), ANSWERED.c.status == "answered"
+        EXECUTIONS.c.conversation_id.in_(
+            select(CONVERSATIONS.c.id).where(
+                (CONVERSATIONS.c.id == bindparam("conversation"))
+                | (CONVERSATIONS.c.customer_id == bindparam("customer"))
             )
         ),
+        EXECUTIONS.c.task == bindparam("what"),
+        EXECUTIONS.c.status == "unanswered",
+        ~exists().where(
+            ANSWERED.c.idempotency_key == EXECUTIONS.c.idempotency_key,
+            ANSWERED.c.status == literal_column("'answered'"),  # as in the index
+        ),
     )
-    .order_by(EXECUTIONS.c.turn, EXECUTIONS.c.position)
+    .order_by(EXECUTIONS.c.created_at)
 )
-"""What was asked for and never answered since. Statements are made once: that costs more than their rows."""
-ADD_MESSAGES, ADD_TURN, ADD_DECISIONS, ADD_EXECUTIONS, ADD_HANDOFF, ADD_FINDING = map(
-    insert, (MESSAGES, TURNS, DECISIONS, EXECUTIONS, HANDOFFS, FINDINGS)
+"""What was asked for and never answered since."""
+ADD_TURN, ADD_DECISION, ADD_EXECUTION, ADD_HANDOFF, ADD_FINDING = (
+    Statement(insert(table)) for table in (TURNS, DECISIONS, EXECUTIONS, HANDOFFS, FINDINGS)
 )
+RATE_COLLEAGUE = Statement(RATE)
+NOBODY: Mapping[str, None] = dict.fromkeys(("claimed_by", "lease_until", "ended", "ended_at", "rating"))
+"""Of a conversation that begins to wait for a colleague."""
+
+Row = dict[str, Any]
+Work = list[tuple[Statement, Row]]
+"""Statements with their values, in their order."""
+
+UNFINISHED: Mapping[str, int | None] = {"reply_seq": None, "last_seq": None}
+
+ANSWERED_ELSEWHERE = ("uq_executions_answered", "executions.idempotency_key")
+"""In the driver's error where another conversation of the customer settled the same call meanwhile."""
 
 
 class Overtaken(TryAgain):
@@ -149,133 +172,140 @@ class Turn:
         self._kept: TurnRecord | None = None
         self._done = False
         self.answered = None
-        with transaction(engine) as session:
-            known = {
-                "id": conversation_id,
-                "client_message_id": client_message_id,
-                "now": datetime.now(UTC),
-            }
-            start = session.connection().execute(START, known).first()
-            if start is None:
-                raise UnknownConversation(conversation_id)
-            self._version, self.state, self.held = start.version, start.state, start.held
-            self.policy_version = start.policy_version
-            unfinished = start.last is not None and start.last_end is None
-            self.number = (start.last or 0) + (not unfinished)
-            if start.earlier_end is not None:
-                self.number, self._done = start.earlier, True
+        ids = {
+            "id": conversation_id,
+            "client_message_id": client_message_id,
+            "now": datetime.now(UTC),
+        }
+        with driving(engine) as driver:
+            found = driver.rows(START, ids)
+        if not found:
+            raise UnknownConversation(conversation_id)
+        (start,) = found
+        self._version, self._seq, self.state = start["version"], start["seq"], start["state"]
+        self.held, self.policy_version = bool(start["held"]), start["policy_version"]
+        unfinished = start["last"] is not None and start["last_end"] is None
+        self.number = (start["last"] or 0) + (not unfinished)
+        if start["earlier_end"] is not None:
+            self.number, self._done = start["earlier"], True
+            with transaction(engine) as session:
                 self.answered = read_messages(
-                    session, conversation_id, start.earlier_start, start.earlier_end
+                    session, conversation_id, start["earlier_start"], start["earlier_end"]
                 )
-            elif unfinished:
-                self._kept = _read(session, conversation_id, self.number)
+        elif unfinished:
+            self._kept = _read(engine, conversation_id, self.number)
         self.unfinished = self._kept
 
     @property
     def conversation_id(self) -> str:
         return self._conversation_id
 
-    def idempotency_key(self, position: int, task: str, slots: Mapping[str, str]) -> str:
-        """For the execution at `position` of this turn, counted from 1.
-
-        The same for the same turn and position; and where an earlier execution of the same had no answer,
-        that one's, so that it can only happen once.
-        """
-        mine = {"conversation": self._conversation_id, "this_turn": self.number, "what": task}
-        with connection(self._engine) as opened:
-            for row in opened.execute(WITHOUT_ANSWER, mine):
-                if row.slots == slots:
-                    return str(row.idempotency_key)
+    def idempotency_key(self, position: int) -> str:
+        """For the execution at `position` of this turn, counted from 1."""
         return f"{self._conversation_id}:{self.number}:{position}"
+
+    def open_calls(self, task: str, customer_id: str | None) -> tuple[OpenCall, ...]:
+        """Earlier calls for `task` that may have been carried out or not, oldest first."""
+        mine = {"conversation": self._conversation_id, "customer": customer_id, "what": task}
+        with driving(self._engine) as driver:
+            rows = driver.rows(OPEN_CALLS, mine)
+        calls = {
+            row["idempotency_key"]: OpenCall(
+                row["idempotency_key"], row["slots"], row["conversation_id"] == self._conversation_id
+            )
+            for row in rows
+        }
+        return tuple(calls.values())
 
     def keep(self, record: TurnRecord) -> None:
         """Make what is known so far outlive a crash; the record's last execution is asked for next."""
-        first = self._kept is None
-        with self._writing(KEEP_ON, more=int(first)) as (opened, seq, events):
-            if first:
-                message = customer_message(self._conversation_id, seq, record.text)
-                opened.execute(ADD_MESSAGES, [message])
-                events.append(said(self._conversation_id, as_message(message)))
-                opened.execute(ADD_TURN, [self._turn(seq, record)])
-            else:
-                opened.execute(KEEP_TURN, self._this_turn(record))
-            self._write_steps(opened, record, "intended")
+        asked = self._asked(record)
+        work = self._begun(record, asked, UNFINISHED) or [(KEEP_TURN, self._this_turn(record))]
+        work += self._steps(record, "intended")
+        self._write(KEEP_ON, self._seq + len(asked), {}, work, self._said(asked))
         self._kept = record
 
     def finish(self, record: TurnRecord) -> tuple[Message, ...]:
         """Write the turn down, once. Returns the bot's messages as they now stand in the history."""
-        asked, count = int(self._kept is None), len(record.replies)
+        asked = self._asked(record)
+        first = self._seq + len(asked) + 1
+        last = first + len(record.replies) - 1
+        ends = {"first": first, "last": last, "times": record.latency_ms, "time": _sum(record)}
+        work = self._begun(record, asked, {"reply_seq": first, "last_seq": last}) or [
+            (FINISH_TURN, self._this_turn(record) | ends)
+        ]
+        replies = [
+            bot_message(self._conversation_id, seq, draft) for seq, draft in enumerate(record.replies, first)
+        ]
+        work += [(ADD_MESSAGE, row) for row in replies]
+        work += self._steps(record, "unanswered")
         about = {
             "state_after": record.state,
             "status_after": status_of(record.state),
             "customer": record.state.customer_id,
             "policy": record.decisions[-1].policy_version if record.decisions else None,
         }
-        with self._writing(FINISH, more=asked + count, **about) as (opened, last, events):
-            first = last - count + 1
-            replies = [
-                bot_message(self._conversation_id, seq, draft)
-                for seq, draft in enumerate(record.replies, first)
-            ]
-            question = [customer_message(self._conversation_id, first - 1, record.text)] if asked else []
-            if question or replies:
-                opened.execute(ADD_MESSAGES, [*question, *replies])
-            events += self._events([*question, *replies], record.state, record.rating)
-            if asked:
-                row = self._turn(first - 1, record)
-                opened.execute(ADD_TURN, [row | {"reply_seq": first, "last_seq": last}])
-            else:
-                ends = {"first": first, "last": last, "times": record.latency_ms, "time": _sum(record)}
-                opened.execute(FINISH_TURN, self._this_turn(record) | ends)
-            self._write_steps(opened, record, "unanswered")
-            self._write_consequences(opened, record)
+        events = self._said([*asked, *replies]) + self._events(record)
+        self._write(FINISH, last, about, work + self._consequences(record), events)
         self._done = True
         return tuple(as_message(row) for row in replies)
 
-    @contextmanager
-    def _writing(
-        self, change: ReturningUpdate[Any], more: int, **about: Any
-    ) -> Iterator[tuple[Connection, int, list[Event]]]:
-        """A transaction that holds the conversation, the seq of the last of `more` messages, and events.
-
-        Raises Overtaken where somebody was first.
-        """
-        events: list[Event] = []
+    def _write(
+        self, change: Statement, last: int, about: Mapping[str, Any], work: Work, events: Sequence[Event]
+    ) -> None:
+        """One transaction, after which `last` is the last message. Raises Overtaken."""
         if self._done:
             raise RuntimeError(f"Turn {self.number} of {self._conversation_id} is written already")
-        mine = {"conversation": self._conversation_id, "seen": self._version, "more": more}
-        with connection(self._engine, write=True) as opened:
-            seq = opened.execute(change, {**mine, **about, "now": datetime.now(UTC)}).scalar()
-            if seq is None:
-                raise Overtaken(self._conversation_id)
-            yield opened, seq, events
-            self._outbox.put(opened, events)
-        self._version += 1
+        mine = {
+            "conversation": self._conversation_id,
+            "seen": self._version,
+            "more": last - self._seq,
+            "now": datetime.now(UTC),
+        }
+        try:
+            with driving(self._engine, write=True) as driver:
+                if not driver.run(change, {**mine, **about}):
+                    raise Overtaken(self._conversation_id)
+                for statement, values in work:
+                    driver.run(statement, values)
+                self._outbox.put(driver, events)
+        except self._engine.dialect.loaded_dbapi.IntegrityError as error:
+            if any(sign in str(error) for sign in ANSWERED_ELSEWHERE):
+                raise Overtaken(self._conversation_id) from error
+            raise
+        self._version, self._seq = self._version + 1, last
         self._outbox.tell(events)
 
-    def _events(
-        self, messages: list[dict[str, Any]], after: DialogueState, rating: int | None
-    ) -> list[Event]:
-        events = [said(self._conversation_id, as_message(row)) for row in messages]
-        if after.handed_over and not self.state.handed_over:
+    def _said(self, messages: Sequence[Row]) -> list[Event]:
+        return [said(self._conversation_id, as_message(row)) for row in messages]
+
+    def _events(self, record: TurnRecord) -> list[Event]:
+        """What has happened in this turn beside messages."""
+        events = []
+        if record.state.handed_over and not self.state.handed_over:
             events.append(Event("handoff", self._conversation_id))
-        if rating is not None:
-            events.append(Event("rated", self._conversation_id, {"stars": rating}))
-        if after.closed and not self.state.closed:
+        if record.rating is not None:
+            events.append(Event("rated", self._conversation_id, {"stars": record.rating}))
+        if record.state.closed and not self.state.closed:
             events.append(Event("closed", self._conversation_id))
         return events
 
-    def _this_turn(self, record: TurnRecord) -> dict[str, Any]:
-        return {"conversation": self._conversation_id, "turn": self.number, "state_after": record.state}
+    def _asked(self, record: TurnRecord) -> list[Row]:
+        """The customer's message, unless it is kept already."""
+        if self._kept is not None:
+            return []
+        return [customer_message(self._conversation_id, self._seq + 1, record.text)]
 
-    def _turn(self, seq: int, record: TurnRecord) -> dict[str, Any]:
-        return {
+    def _begun(self, record: TurnRecord, asked: Sequence[Row], ends: Mapping[str, int | None]) -> Work:
+        """The message `asked`, and the turn that it begins; nothing where it has begun."""
+        if not asked:
+            return []
+        turn = {
             "conversation_id": self._conversation_id,
             "number": self.number,
             "client_message_id": self._client_message_id,
-            "message_seq": seq,
-            "reply_seq": None,
-            "last_seq": None,
+            "message_seq": asked[0]["seq"],
+            **ends,
             "text": record.text,
             "understanding": record.understanding,
             "state": record.state,
@@ -283,48 +313,60 @@ class Turn:
             "latency": _sum(record),
             "intent": next(iter(record.understanding.wishes), None),
             "confidence": record.understanding.top.probability,
+            "created_at": datetime.now(UTC),
         }
+        return [(ADD_MESSAGE, asked[0]), (ADD_TURN, turn)]
 
-    def _write_consequences(self, opened: Connection, record: TurnRecord) -> None:
+    def _this_turn(self, record: TurnRecord) -> Row:
+        return {"conversation": self._conversation_id, "turn": self.number, "state_after": record.state}
+
+    def _consequences(self, record: TurnRecord) -> Work:
         """What staff have to do with after this turn."""
         turn = {"conversation_id": self._conversation_id, "turn": self.number}
+        work: Work = []
         if record.state.handed_over and not self.state.handed_over:
-            opened.execute(ADD_HANDOFF, [turn | {"reason": reason_of(record.state)}])
+            row = {**turn, **NOBODY, "reason": reason_of(record.state), "waiting_since": datetime.now(UTC)}
+            work.append((ADD_HANDOFF, row))
         if record.rating is not None:
-            opened.execute(RATE, {"conversation": self._conversation_id, "stars": record.rating})
+            work.append((RATE_COLLEAGUE, {"conversation": self._conversation_id, "stars": record.rating}))
         finding = finding_row(record)
         if finding:
-            opened.execute(ADD_FINDING, [turn | finding])
+            work.append((ADD_FINDING, {**turn, **finding, "created_at": datetime.now(UTC)}))
+        return work
 
-    def _write_steps(self, opened: Connection, record: TurnRecord, without_answer: ExecutionStatus) -> None:
+    def _steps(self, record: TurnRecord, without_answer: ExecutionStatus) -> Work:
         """What is new since the last time, and the answer to the execution that was waited for."""
         turn = {"conversation_id": self._conversation_id, "turn": self.number}
         known_decisions = len(self._kept.decisions) if self._kept else 0
         known_executions = len(self._kept.executions) if self._kept else 0
         decisions = decision_rows(turn, record)[known_decisions:]
         executions = execution_rows(turn, record, without_answer)
-        if decisions:
-            opened.execute(ADD_DECISIONS, decisions)
+        work: Work = [(ADD_DECISION, row) for row in decisions]
         if known_executions:
             waited_for = executions[known_executions - 1]
-            answer = {f"{name}_now": waited_for[name] for name in ("status", "outcome", "facts")}
             mine = {
                 "conversation": self._conversation_id,
                 "this_turn": self.number,
                 "place": known_executions,
             }
-            opened.execute(ANSWER, mine | answer)
-        if executions[known_executions:]:
-            opened.execute(ADD_EXECUTIONS, executions[known_executions:])
+            answer = {f"{name}_now": waited_for[name] for name in ("status", "outcome", "facts")}
+            work.append((ANSWER, mine | answer))
+        work += [
+            (ADD_EXECUTION, row | {"created_at": datetime.now(UTC)}) for row in executions[known_executions:]
+        ]
+        return work
 
 
-def _read(session: Session, conversation_id: str, number: int) -> TurnRecord:
+def _read(engine: Engine, conversation_id: str, number: int) -> TurnRecord:
     """What is written down of an unfinished turn."""
-    turn = session.get_one(TurnRow, (conversation_id, number))
-    mine = (DecisionRow.conversation_id == conversation_id, DecisionRow.turn == number)
-    decisions = session.scalars(select(DecisionRow).where(*mine).order_by(DecisionRow.step))
-    mine = (ExecutionRow.conversation_id == conversation_id, ExecutionRow.turn == number)
-    executions = session.scalars(select(ExecutionRow).where(*mine).order_by(ExecutionRow.position))
+    with transaction(engine) as session:
+        turn = session.get(TurnRow, (conversation_id, number))
+        if turn is None:
+            raise UnknownConversation(conversation_id)  # erased meanwhile
+        mine = (DecisionRow.conversation_id == conversation_id, DecisionRow.turn == number)
+        decisions = session.scalars(select(DecisionRow).where(*mine).order_by(DecisionRow.step)).all()
+        mine = (ExecutionRow.conversation_id == conversation_id, ExecutionRow.turn == number)
+        executions = session.scalars(select(ExecutionRow).where(*mine).order_by(ExecutionRow.position)).all()
     return TurnRecord(
         text=turn.text,
         understanding=turn.understanding,
@@ -355,13 +397,11 @@ def _sum(record: TurnRecord) -> float:
     return sum(record.latency_ms.values())
 
 
-def decision_rows(turn: Mapping[str, Any], record: TurnRecord) -> list[dict[str, Any]]:
+def decision_rows(turn: Mapping[str, Any], record: TurnRecord) -> list[Row]:
     return [{**turn, "step": step, **vars(decision)} for step, decision in enumerate(record.decisions, 1)]
 
 
-def execution_rows(
-    turn: Mapping[str, Any], record: TurnRecord, without_answer: ExecutionStatus
-) -> list[dict[str, Any]]:
+def execution_rows(turn: Mapping[str, Any], record: TurnRecord, without_answer: ExecutionStatus) -> list[Row]:
     return [
         {
             **turn,

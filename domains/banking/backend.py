@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateSchema
 
-from domains.backend import ActionResult, BackendError
+from domains.backend import ActionResult, BackendError, Withdrawn
 from domains.banking import bank_seed
 from domains.banking.bank_accounts import (
     check_balance,
@@ -40,6 +40,9 @@ TASKS: Mapping[str, Callable[[Visit], ActionResult]] = {
     "open_account": open_account,
 }
 
+WITHDRAWN = "withdrawn"
+"""Stands in the place of an outcome where a request came to nothing."""
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -57,7 +60,7 @@ class DemoBank:
 
         Raises BackendError when the database is out of reach, and ValueError for what the bot must
         not send: an unknown task, a missing or malformed slot, no customer where the task needs
-        one, or a key that was used for another task.
+        one, or a key that was used for another task; Withdrawn for a key that was withdrawn.
         """
         if task not in TASKS:
             raise ValueError(f"unknown task '{task}'")
@@ -66,21 +69,27 @@ class DemoBank:
         with _database_trouble(), Session(self._engine) as session, session.begin():
             earlier = session.get(Request, idempotency_key)
             if earlier is not None:
+                if earlier.outcome == WITHDRAWN:
+                    raise Withdrawn(f"key '{idempotency_key}' was withdrawn")
                 if earlier.task != task:
                     raise ValueError(f"key '{idempotency_key}' was used for {earlier.task}, not for {task}")
                 return ActionResult(earlier.outcome, earlier.facts)
             now = self._clock()
             result = TASKS[task](Visit(session, slots, idempotency_key, now))
-            session.add(
-                Request(
-                    idempotency_key=idempotency_key,
-                    task=task,
-                    outcome=result.outcome,
-                    facts=dict(result.facts),
-                    created_at=now,
-                )
-            )
+            session.add(_request(idempotency_key, task, result, now))
             return result
+
+    def withdraw(self, idempotency_key: str) -> ActionResult | None:
+        """The result of the request with that key; or None, and it is never carried out.
+
+        Raises BackendError when the database is out of reach.
+        """
+        with _database_trouble(), Session(self._engine) as session, session.begin():
+            earlier = session.get(Request, idempotency_key)
+            if earlier is None:
+                session.add(_request(idempotency_key, "", ActionResult(WITHDRAWN), self._clock()))
+                return None
+            return None if earlier.outcome == WITHDRAWN else ActionResult(earlier.outcome, earlier.facts)
 
     def find_customer(self, portal_id: str) -> str | None:
         """The portal calls customers H-1, H-2, and so on, by their number in the bank."""
@@ -99,6 +108,16 @@ class DemoBank:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _request(key: str, task: str, result: ActionResult, now: datetime) -> Request:
+    return Request(
+        idempotency_key=key,
+        task=task,
+        outcome=result.outcome,
+        facts=dict(result.facts),
+        created_at=now,
+    )
 
 
 def open_backend(database_url: str, clock: Callable[[], datetime] = utc_now) -> DemoBank:

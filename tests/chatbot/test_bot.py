@@ -15,7 +15,7 @@ from chatbot.gate import Closing
 from chatbot.reply import TemplateReply
 from dialog_policy.policy import RulePolicy
 from dialog_policy.rules import action_set
-from domains.backend import ActionResult, BackendError
+from domains.backend import ActionResult, BackendError, Withdrawn
 from domains.banking.backend import DemoBank, open_backend
 from domains.schema import Pack
 from storage.conversations import ConversationStore, UnknownConversation
@@ -37,6 +37,12 @@ SCRIPT = (
     understood("no", ["deny"]),
     understood("no, $20", ["deny"], {"transfer_amount": "$20"}),
     understood("try again", ["remark"]),
+    understood("are you there?", ["remark"]),
+    understood(
+        "send $20 to 4400127324",
+        ["transfer_money"],
+        {"transfer_amount": "$20", "target_account_number": SAVINGS},
+    ),
     understood("what is my balance?", ["check_balance"]),
     understood("how old must I be?", ["age_limit"]),
     understood("let me talk to a person", ["human"]),
@@ -74,6 +80,11 @@ class Bank:
             self.lost_answers -= 1
             raise BackendError("the answer was lost on the way")
         return result
+
+    def withdraw(self, idempotency_key: str) -> ActionResult | None:
+        if self.down:
+            raise BackendError("the bank is out of reach")
+        return self.bank.withdraw(idempotency_key)
 
     @property
     def checking(self) -> int:
@@ -299,7 +310,76 @@ def test_that_another_amount_after_a_failure_has_another_key(say: Say, bank: Ban
     bank.down = False
     say("no, $20", "Yes, go ahead")
     assert bank.checking == 2_430_00
-    assert len({key for task, key in bank.keys if task == "transfer_money"}) == 2
+    first, second = (key for task, key in bank.keys if task == "transfer_money")
+    assert first != second
+    with pytest.raises(Withdrawn):  # late on its way, it comes to nothing
+        bank.bank.execute("transfer_money", {}, first)
+
+
+def test_that_after_a_lost_answer_another_amount_is_not_sent_as_well(
+    say: Say, bot: Chatbot, bank: Bank, pack: Pack
+) -> None:
+    say(*TO_CONFIRMATION)
+    bank.lost_answers = 1
+    say("Yes, go ahead")
+    answer = say("no, $20", "Yes, go ahead")
+    assert any(answer.startswith(text) for text in pack.replies["earlier_request"])
+    assert "$450.50" in answer
+    assert "$20" not in answer
+    assert bank.checking == 1_999_50
+    assert bot.store.state(say.conversation).completed == ("transfer_money",)
+
+
+def test_that_what_was_settled_once_stands_in_the_way_no_more(say: Say, bank: Bank) -> None:
+    say(*TO_CONFIRMATION)
+    bank.lost_answers = 1
+    say("Yes, go ahead", "no, $20", "Yes, go ahead")
+    say("send $20 to 4400127324", "Yes, go ahead")
+    assert bank.checking == 1_979_50
+
+
+def test_that_a_lost_answer_is_settled_in_the_customers_next_conversation(bot: Chatbot, bank: Bank) -> None:
+    first, second = Say(bot), Say(bot)
+    first(*TO_CONFIRMATION)
+    bank.lost_answers = 1
+    first("Yes, go ahead")
+    assert "earlier request" in second(*TO_CONFIRMATION, "Yes, go ahead")
+    assert bank.checking == 1_999_50
+
+
+def test_that_nothing_is_executed_before_an_earlier_call_is_settled(
+    say: Say, bot: Chatbot, bank: Bank
+) -> None:
+    say(*TO_CONFIRMATION)
+    bank.lost_answers = 1
+    say("Yes, go ahead", "no, $20")
+    bank.down = True
+    asked = len(bank.keys)
+    say("Yes, go ahead")
+    assert len(bank.keys) == asked
+    assert bot.store.interrupted() == ()
+    bank.down = False
+    assert "$450.50" in say("are you there?", "Yes, go ahead")
+    assert bank.checking == 1_999_50
+
+
+def test_that_a_turn_whose_key_was_withdrawn_ends_without_its_execution(
+    say: Say, bot: Chatbot, bank: Bank, pack: Pack
+) -> None:
+    say(*TO_CONFIRMATION)
+
+    def die(task: str, slots: Mapping[str, str], idempotency_key: str) -> ActionResult:
+        bank.bank.withdraw(idempotency_key)
+        raise KeyboardInterrupt
+
+    real, bank.execute = bank.execute, die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        say("Yes, go ahead")
+    bank.execute = real  # type: ignore[method-assign]
+    bot.recover(say.conversation)
+    assert bot.store.interrupted() == ()
+    assert bot.store.history(say.conversation)[-1].text in pack.replies["backend_unavailable"]
+    assert bank.checking == 2_450_00
 
 
 def test_that_authentication_survives_a_bank_out_of_reach(say: Say, bank: Bank) -> None:

@@ -2,21 +2,22 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 from benchmarks.plain_bot import build_plain_bot
 from chatbot.assembly import business_database
 from chatbot.bot import Chatbot
 from chatbot.recovery import recover
-from domains.backend import ActionResult
+from domains.backend import ActionResult, BackendError
 from domains.banking.backend import DemoBank, open_backend
 from domains.schema import Pack
+from storage.driver import Driver
 from storage.migration import check
 
 CHECKING, SAVINGS = "4400127316", "4400127324"
@@ -24,6 +25,8 @@ WISH = (
     f"transfer_money | name=Dana Whitfield | ssn=4821 | account_number={CHECKING}"
     f" | transfer_amount=$1 | target_account_number={SAVINGS}"
 )
+
+MORE = f"transfer_money | transfer_amount=$2 | target_account_number={SAVINGS}"
 
 
 @dataclass
@@ -38,16 +41,22 @@ class Fuse:
         if self.passed == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def fit(self, engine: Engine) -> None:
-        """Before and after each write and each commit; a connection is checked in after the commit."""
-        for name in ("before_cursor_execute", "after_cursor_execute"):
-            event.listen(engine, name, self._pass_write)
-        event.listen(engine, "commit", self.pass_)
-        event.listen(engine.pool, "checkin", self.pass_)
+    def fit(self) -> None:
+        """Before and after each write, and before and after each commit of one."""
+        run, commit = Driver.run, Driver.commit
 
-    def _pass_write(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith(("INSERT", "UPDATE")):
+        def run_with_fuse(driver: Driver, *statement: Any) -> int:
             self.pass_()
+            written = run(driver, *statement)
+            self.pass_()
+            return written
+
+        def commit_with_fuse(driver: Driver) -> None:
+            self.pass_()
+            commit(driver)
+            self.pass_()
+
+        Driver.run, Driver.commit = run_with_fuse, commit_with_fuse  # type: ignore[method-assign]
 
 
 class FusedBank:
@@ -61,6 +70,28 @@ class FusedBank:
         result = self.bank.execute(task, slots, idempotency_key)
         self.fuse.pass_()
         return result
+
+    def withdraw(self, idempotency_key: str) -> ActionResult | None:
+        self.fuse.pass_()
+        result = self.bank.withdraw(idempotency_key)
+        self.fuse.pass_()
+        return result
+
+
+@dataclass
+class DeafBank:
+    """Gives no answer, whether it acts or not."""
+
+    bank: DemoBank
+    acts: bool
+
+    def execute(self, task: str, slots: Mapping[str, str], idempotency_key: str) -> ActionResult:
+        if self.acts:
+            self.bank.execute(task, slots, idempotency_key)
+        raise BackendError("the answer was lost")
+
+    def withdraw(self, idempotency_key: str) -> ActionResult | None:
+        raise BackendError("the answer was lost")
 
 
 class Server:
@@ -84,7 +115,7 @@ class Server:
             status = 1
             try:
                 self.bot.backend = FusedBank(self.bank, fuse)
-                fuse.fit(self.engine)
+                fuse.fit()
                 agree(self.bot, conversation)
                 status = 0
             finally:
@@ -121,10 +152,21 @@ def ask_for_a_transfer(bot: Chatbot) -> str:
     return conversation
 
 
-def killed_at_every_place(server: Server) -> Iterator[str]:
+def ask_for_more_after_a_lost_answer(server: Server, acts: bool) -> str:
+    conversation = ask_for_a_transfer(server.bot)
+    server.bot.backend = DeafBank(server.bank, acts)
+    (answer,) = server.bot.reply(conversation, "Yes, go ahead", "the-first-yes")
+    assert "the same" in answer.text
+    server.bot.backend = server.bank
+    (answer,) = server.bot.reply(conversation, MORE)
+    assert "$2.00" in answer.text
+    return conversation
+
+
+def killed_at_every_place(server: Server, prepare: Callable[[], str] | None = None) -> Iterator[str]:
     """Conversations in which the server was killed, later and later, while it took the yes to a transfer."""
     for place in range(1, 1000):
-        conversation = ask_for_a_transfer(server.bot)
+        conversation = prepare() if prepare else ask_for_a_transfer(server.bot)
         if not server.run_until_killed(conversation, Fuse(place)):
             assert place > 20, "hardly a place was covered"
             return
@@ -157,6 +199,20 @@ def test_another_message_finds_the_turn_before_it_finished(server: Server) -> No
         agree(server.bot, conversation)
         assert server.savings == before + 100 * number
     assert interrupted > 5
+
+
+@pytest.mark.parametrize("acts", [True, False], ids=["done", "not done"])
+def test_another_amount_after_a_lost_answer_moves_one_of_both(server: Server, acts: bool) -> None:
+    before = server.savings
+
+    def prepare() -> str:
+        return ask_for_more_after_a_lost_answer(server, acts)
+
+    for number, conversation in enumerate(killed_at_every_place(server, prepare), 1):
+        answer = agree(server.bot, conversation)
+        assert ("$1.00" if acts else "$2.00") in answer
+        assert agree(server.bot, conversation) == answer
+        assert server.savings == before + number * (100 if acts else 200)
 
 
 def test_a_server_that_starts_finishes_what_was_interrupted(server: Server) -> None:

@@ -17,7 +17,7 @@ import yaml
 from sqlalchemy import create_engine, func, inspect, select
 from sqlalchemy.orm import Session, selectinload
 
-from domains.backend import CUSTOMER_ID, ActionResult, Backend, BackendError
+from domains.backend import CUSTOMER_ID, ActionResult, Backend, BackendError, Withdrawn
 from domains.banking import bank_seed
 from domains.banking import bank_terms as terms
 from domains.banking.backend import TASKS, DemoBank, open_backend
@@ -596,6 +596,24 @@ def test_that_the_same_key_gives_the_same_result_and_moves_money_once(bank: Demo
         bank.execute("get_routing_number", {}, "once")
     with pytest.raises(ValueError, match="key"):
         bank.execute("get_routing_number", {}, "")
+
+
+def test_that_a_request_that_was_carried_out_cannot_be_withdrawn(bank: DemoBank) -> None:
+    _, _, slots = pay(DANA, "100.00", "7324")
+    done = bank.execute("transfer_money", slots | {CUSTOMER_ID: DANA}, "once")
+    assert bank.withdraw("once") == done == bank.withdraw("once")
+    assert bank.balance(DANA_CHECKING) == 2_350_00
+
+
+def test_that_a_withdrawn_request_never_happens_also_where_it_comes_late(bank: DemoBank, url: str) -> None:
+    _, _, slots = pay(DANA, "100.00", "7324")
+    assert bank.withdraw("once") is None
+    for late in (bank, open_backend(url)):
+        assert late.withdraw("once") is None
+        with pytest.raises(Withdrawn):
+            late.execute("transfer_money", slots | {CUSTOMER_ID: DANA}, "once")
+    assert bank.balance(DANA_CHECKING) == 2_450_00
+    assert bank.execute("transfer_money", slots | {CUSTOMER_ID: DANA}, "another").outcome == "done"
 
 
 def test_that_a_refused_request_leaves_no_trace(bank: DemoBank) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
+from storage import database
 from storage.conversations import ConversationStore
 from storage.database import StorageError, TryAgain, connection, open_database, retry
+from storage.driver import Driver, Statement
 from storage.migration import check, upgrade
 from storage.records import Draft
-from storage.turns import Turn
+from storage.turns import ADD_TURN, Turn
 from tests.storage.test_conversations import a_record, take_turn
 
 PAGE = 4096
@@ -109,7 +111,10 @@ def cut(url: str) -> None:
     other.dispose()
 
 
-def test_a_turn_that_thinks_does_not_mind_a_lost_connection(postgres_url: str) -> None:
+def test_a_turn_that_thinks_does_not_mind_a_lost_connection(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "REST_SECONDS", 0)  # it thinks for long
     engine = open_database(postgres_url)
     upgrade(engine)
     store = ConversationStore(engine)
@@ -121,19 +126,22 @@ def test_a_turn_that_thinks_does_not_mind_a_lost_connection(postgres_url: str) -
     engine.dispose()
 
 
-def test_a_connection_lost_while_writing_lets_the_turn_begin_anew(postgres_url: str) -> None:
+def test_a_connection_lost_while_writing_lets_the_turn_begin_anew(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = open_database(postgres_url)
     upgrade(engine)
     store = ConversationStore(engine)
     conversation = store.create("banking")
-    left = [1, 1]
+    run, left = Driver.run, [1, 1]
 
-    @event.listens_for(engine, "before_cursor_execute")
-    def interrupt(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("INSERT INTO turns") and left:
+    def interrupt(driver: Driver, statement: Statement, values: Any) -> int:
+        if statement is ADD_TURN and left:
             left.pop()
             cut(postgres_url)
+        return run(driver, statement, values)
 
+    monkeypatch.setattr(Driver, "run", interrupt)
     assert retry(lambda: take_turn(store, conversation, "client-1")) == ["Heard: message 1", "Shall I?"]
     assert not left
     assert len(store.history(conversation)) == 3
@@ -146,21 +154,15 @@ def test_a_commit_whose_answer_was_lost_is_not_done_again(
 ) -> None:
     store = ConversationStore(engine)
     conversation = store.create("banking")
-    commit, left = engine.dialect.do_commit, [1]
+    commit, left = Driver.commit, [1]
 
-    def commit_and_lose_the_answer(raw: Any) -> None:
-        commit(raw)
-        if left and len(store_turns(engine, conversation)):
+    def commit_and_lose_the_answer(driver: Driver) -> None:
+        commit(driver)
+        if left:
             left.pop()
             raise TryAgain("the connection was lost")
 
-    def store_turns(engine: Engine, conversation: str) -> tuple[Any, ...]:
-        monkeypatch.setattr(engine.dialect, "do_commit", commit)
-        found = store.history(conversation)
-        monkeypatch.setattr(engine.dialect, "do_commit", commit_and_lose_the_answer)
-        return found
-
-    monkeypatch.setattr(engine.dialect, "do_commit", commit_and_lose_the_answer)
+    monkeypatch.setattr(Driver, "commit", commit_and_lose_the_answer)
     answer = retry(lambda: take_turn(store, conversation, "client-1"))
     assert not left
     assert answer == ["Heard: message 1", "Shall I?"]

@@ -84,8 +84,10 @@ class StoreMachine(RuleBasedStateMachine):
         with self.store.turn(conversation, client_id) as turn:
             if self._is_answered(model, turn, client_id) or model.kept:
                 return
-            key = turn.idempotency_key(1, "transfer", {"amount": amount})
-            assert key == model.open_keys.get(amount, f"{conversation}:{model.turns + 1}:1")
+            calls = {call.slots["amount"]: call for call in turn.open_calls("transfer", None)}
+            assert {amount: call.idempotency_key for amount, call in calls.items()} == model.open_keys
+            assert all(call.here for call in calls.values())
+            key = model.open_keys.get(amount, turn.idempotency_key(1))
             intended = Execution(key, "transfer", {"amount": amount})
             model.kept = replace(self._record(model, text), executions=(intended,))
             turn.keep(model.kept)
@@ -109,14 +111,17 @@ class StoreMachine(RuleBasedStateMachine):
             record = replace(model.kept, executions=(intended,))
             self._finish(model, turn, record, replies, model.kept_id)
 
-    @rule(conversation=conversations, text=TEXTS, keeps=st.booleans())
-    def be_overtaken(self, conversation: str, text: str, keeps: bool) -> None:
+    @rule(conversation=conversations, text=TEXTS, keeps=st.booleans(), by_turn=st.booleans())
+    def be_overtaken(self, conversation: str, text: str, keeps: bool, by_turn: bool) -> None:
         model = self.models[conversation]
         if model.kept is not None:
             return
         slow = Turn(self.engine, conversation, None)
-        with self.store.turn(conversation, None) as turn:
-            self._finish(model, turn, self._record(model, text), ["first"], None)
+        if by_turn:
+            with self.store.turn(conversation, None) as turn:
+                self._finish(model, turn, self._record(model, text), ["first"], None)
+        else:
+            self.say(conversation, text)
         with pytest.raises(Overtaken):
             (slow.keep if keeps else slow.finish)(self._record(model, "too late"))
 
