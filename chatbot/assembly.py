@@ -10,7 +10,7 @@ from chatbot.portal import Portal
 from chatbot.reply import TemplateReply
 from chatbot.settings import Settings
 from dialog_policy.exploration import Exploration
-from dialog_policy.registry import PolicyRegistry, install_shipped
+from dialog_policy.registry import PolicyRegistry, from_folder, install_shipped
 from domains.loader import load_pack
 from nlu.parser import load_parser
 from storage.conversations import ConversationStore
@@ -27,12 +27,13 @@ def build_chatbot(settings: Settings, portal: Portal | None = None) -> Chatbot:
     """Load pack, models and database. Raises PackError, ModelError, PolicyError, StorageError."""
     pack = load_pack(settings.domain)
     parser = load_parser(settings.models / "nlu", pack)
+    shipped, weights = from_folder(settings.models / "policy", pack)
     engine = open_database(settings.database)
     upgrade(engine)
     unlock(engine, settings.keys, required=settings.encryption == "required")
     if not settings.keys:
         logger.warning("Customers' texts and values are stored in clear; to encrypt them set %s", VARIABLE)
-    install_shipped(engine, settings.models / "policy", pack)
+    install_shipped(engine, shipped, weights)
     policies = PolicyRegistry(engine, pack, Exploration(settings.explore))
     backend = pack.backend(business_database(settings.database, pack.name))
     store = ConversationStore(engine, Outbox(tuple(portal.webhooks) if portal else ()))

@@ -14,6 +14,8 @@ from dialog_policy.canary import find_fault
 from dialog_policy.exploration import Exploration, Exploring, lot
 from dialog_policy.features import FEATURE_VERSION
 from dialog_policy.policy import (
+    CONFIG,
+    WEIGHTS,
     Choice,
     LearnedPolicy,
     Policy,
@@ -178,16 +180,15 @@ def load_version(engine: Engine, policy: PolicyVersion, pack: Pack) -> LearnedPo
 def from_folder(folder: Path, pack: Pack) -> tuple[PolicyVersion, bytes]:
     """What `storage.policies.add_policy` takes, checked to be whole. Raises PolicyError."""
     config, weights = read_folder(folder)
-    policy = build_policy(config, weights, pack, str(folder), str(folder))
+    policy = build_policy(config, weights, pack, str(folder / CONFIG), str(folder / WEIGHTS))
     return PolicyVersion(policy.version, pack.name, FEATURE_VERSION, config), weights
 
 
-def install_shipped(engine: Engine, folder: Path, pack: Pack) -> None:
+def install_shipped(engine: Engine, shipped: PolicyVersion, weights: bytes) -> None:
     """Make the shipped policy live where no other is, or where the live one is an earlier program's.
 
     A version that the team promoted stays.
     """
-    shipped, weights = from_folder(folder, pack)
     replaced = install(engine, shipped, weights)
     if replaced:
         logger.warning("Policy %s is live in place of %s, which this program cannot use", *replaced)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from chatbot.cli import app, main
-from dialog_policy.registry import install_shipped
+from dialog_policy.registry import from_folder, install_shipped
 from domains.loader import load_pack
 from storage.database import connection, open_database
 from storage.migration import upgrade
@@ -28,7 +28,7 @@ def served(url: str) -> str:
     """A database as a server's first start leaves it."""
     engine = open_database(url)
     upgrade(engine)
-    install_shipped(engine, SHIPPED, load_pack(SETTINGS.domain))
+    install_shipped(engine, *from_folder(SHIPPED, load_pack(SETTINGS.domain)))
     engine.dispose()
     return url
 

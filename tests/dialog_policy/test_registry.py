@@ -223,7 +223,7 @@ def test_that_the_shipped_policy_is_installed_from_its_folder(
     engine: Engine, pack: Pack, tmp_path: Path
 ) -> None:
     save_policy(a_policy(pack, "shipped"), tmp_path / "policy", {})
-    install_shipped(engine, tmp_path / "policy", pack)
+    install_shipped(engine, *from_folder(tmp_path / "policy", pack))
     assert PolicyRegistry(engine, pack).of("c", None).version == "shipped"
 
 

@@ -104,7 +104,7 @@ def test_the_api_can_be_tried_on_its_own_page(
     faults: list[str] = []
     page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
     page.goto(f"{serve(create_app_for(bot))}/docs")
-    operation = page.locator(".opblock", has_text="Start a conversation").first
+    operation = page.locator(".opblock", has_text="Start Conversation").first
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
     operation.get_by_role("button", name="Execute").click()
