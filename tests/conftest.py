@@ -1,5 +1,6 @@
 """Databases for the tests: SQLite, and a real PostgreSQL that starts in a temporary folder."""
 
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,15 @@ from domains.loader import load_pack
 from domains.schema import Pack
 from storage.database import open_database
 from storage.migration import upgrade
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Commands put their options into the environment; the next test starts without them."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
