@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -37,11 +38,16 @@ class EncoderEngine(nn.Module):
         self.config = config
         self.words = _Words(packed, torch.float32)
         self._session = _Builder(config, packed).graph().session("features", threads)
-        self.large = _bfloat16_encoder(config, packed) if matrix_unit else None
+        self._packed, self._matrix_unit = packed, matrix_unit
+
+    @cached_property
+    def large(self) -> MixtureEncoder:
+        """Made when the first large batch comes: a server that answers one message at a time needs none."""
+        return _bfloat16_encoder(self.config, self._packed)
 
     def forward(self, pieces: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
         """Word pieces, segment ids, mask, each (batch, seq) → features (batch, seq, width)."""
-        if self.large is not None and pieces.numel() >= LARGE:
+        if self._matrix_unit and pieces.numel() >= LARGE:
             rows, length = pieces.shape
             padded = [round_up(values) for values in (pieces, segments, mask)]
             features: Tensor = self.large(*padded)[:rows, :length].float()
