@@ -65,7 +65,7 @@ def accuracy_inside(parser: Parser, examples: Sequence[Example]) -> float:
     right = 0
     for start in range(0, len(inside), 64):
         rows = inside[start : start + 64]
-        heard = parser.parse_many([e.text for e in rows], [e.context for e in rows])
+        heard = parser.parse_many([e.text for e in rows], [e.heard for e in rows])
         right += sum(h.intents[0].intent in e.intents for h, e in zip(heard, rows, strict=True))
     return right / len(inside)
 

@@ -42,7 +42,7 @@ def choices(parser: Parser, examples: list[Example]) -> tuple[Floats, Floats]:
     ]
     for example in examples:
         gates.clear()
-        batch = parser.splitter([example.text], [example.context])
+        batch = parser.splitter([example.text], [example.heard])
         encoder(batch.pieces, batch.segments, batch.mask)
         own = slice(1, 1 + int(batch.lengths[0]))  # the message without its context
         place = names.index(example.intents[0])

@@ -36,7 +36,7 @@ Understand = Callable[[Sequence[Example]], object]
 
 
 def nlu(parser: Parser) -> Understand:
-    return lambda examples: parser.parse_many([e.text for e in examples], [e.context for e in examples])
+    return lambda examples: parser.parse_many([e.text for e in examples], [e.heard for e in examples])
 
 
 def minilm(examples: Sequence[Example], *, quantised: bool) -> Understand:
@@ -71,7 +71,7 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """One by one and in batches of similar length."""
     singles = [[example] for example in examples]
-    ordered = sorted(examples, key=lambda e: len(e.text) + sum(map(len, e.context)))
+    ordered = sorted(examples, key=lambda e: len(e.text) + sum(map(len, e.heard)))
     batches = [ordered[i : i + BATCH] for i in range(0, len(ordered) - BATCH + 1, BATCH)]
     alone: dict[str, list[list[float]]] = {name: [] for name in contestants}
     together: dict[str, list[list[float]]] = {name: [] for name in contestants}

@@ -15,6 +15,7 @@ from dialog_policy.policy import RulePolicy
 from domains.backend import Backend
 from domains.loader import load_pack
 from domains.schema import Pack
+from nlu.past import NO_PAST, Past
 from nlu.understanding import Entity, IntentScore, Understanding
 from storage.conversations import ConversationStore
 
@@ -25,7 +26,9 @@ class PlainParser:
     def __init__(self, pack: Pack) -> None:
         self.intents = pack.intents
 
-    def parse(self, text: str, context: Sequence[str] = (), asked: str | None = None) -> Understanding:
+    def parse(
+        self, text: str, context: Sequence[str] = (), asked: str | None = None, past: Past = NO_PAST
+    ) -> Understanding:
         first, *values = text.split(" | ")
         wishes = tuple(wish for wish in first.split(", ") if wish in self.intents)
         if not wishes:

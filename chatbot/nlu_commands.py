@@ -83,6 +83,9 @@ def train_nlu(
     encoder: Annotated[
         Path | None, typer.Option(help="Encoder to start from. Default: the shipped one.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="A trained model of the same intents and slots that learns on.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: chosen by the data.")] = None,
     patience: Annotated[
         int, typer.Option(min=0, help="Epochs without gain on --validate after which training stops.")
@@ -115,7 +118,8 @@ def train_nlu(
         head_rate=head_rate,
         seed=seed,
     )
-    training = train(found.examples, pack, base, splitter, config, out, found.validation)
+    learnt = load_parser(start, pack, full_precision=True).model if start else None
+    training = train(found.examples, pack, base, splitter, config, out, found.validation, learnt)
     save_parser(training.parser, out, folder / PIECES)
     best = training.best
     show(

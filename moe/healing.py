@@ -46,7 +46,7 @@ def heal(
     optimiser = torch.optim.AdamW(free, lr=config.rate, weight_decay=0.0, fused=True)
     for step, (pieces, segments, mask) in zip(range(config.steps), batches, strict=False):
         for group in optimiser.param_groups:
-            group["lr"] = config.rate * _share_of_rate(step, config)
+            group["lr"] = config.rate * share_of_rate(step, config.warm_up, config.steps)
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 wanted = teacher.trace(pieces, segments, mask)
@@ -61,9 +61,9 @@ def heal(
     student.eval()
 
 
-def _share_of_rate(step: int, config: HealingConfig) -> float:
-    rising = (step + 1) / config.warm_up
-    return min(1.0, rising) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+def share_of_rate(step: int, warm_up: int, steps: int) -> float:
+    """A rise over the first steps, and half a cosine down to nothing."""
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def _distance(found: list[Tensor], wanted: list[Tensor], mask: Tensor, config: HealingConfig) -> Tensor:

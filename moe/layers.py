@@ -42,7 +42,7 @@ class MixtureFeedForward(nn.Module):
         """hidden (batch, seq, width), mask (batch, seq) true for real tokens → (batch, seq, width)."""
         gates, scores = self.router(hidden)  # (batch, seq, experts)
         if self.training:
-            self.routing = self._measure(gates, scores, mask)
+            self.routing = measure_routing(gates, scores, mask, self.router.top_k)
         neurons = F.gelu(self.up(hidden))  # (batch, seq, shared + experts * expert_width)
         common, routed = neurons.split([self.shared, self.experts * self.expert_width], dim=-1)
         routed = routed.unflatten(-1, (self.experts, self.expert_width)) * gates.to(routed.dtype).unsqueeze(
@@ -51,13 +51,15 @@ class MixtureFeedForward(nn.Module):
         mixed: Tensor = self.down(torch.cat([common, routed.flatten(-2)], dim=-1))
         return mixed
 
-    def _measure(self, gates: Tensor, scores: Tensor, mask: Tensor) -> Routing:
-        real = mask.unsqueeze(-1)
-        count = real.sum().clamp_min(1)
-        load = ((gates > 0) & real).sum((0, 1)) / count  # (experts,)
-        shares = scores / scores.sum(-1, keepdim=True).clamp_min(1e-9)
-        importance = (shares * real).sum((0, 1)) / count  # (experts,)
-        return Routing(load.detach(), (load / self.router.top_k * importance).sum() * self.experts)
+
+def measure_routing(gates: Tensor, scores: Tensor, mask: Tensor, top_k: int) -> Routing:
+    """gates and scores (batch, seq, experts), mask (batch, seq) true for real tokens."""
+    real = mask.unsqueeze(-1)
+    count = real.sum().clamp_min(1)
+    load = ((gates > 0) & real).sum((0, 1)) / count  # (experts,)
+    shares = scores / scores.sum(-1, keepdim=True).clamp_min(1e-9)
+    importance = (shares * real).sum((0, 1)) / count  # (experts,)
+    return Routing(load.detach(), (load / top_k * importance).sum() * gates.shape[-1])
 
 
 class FeatureDropout(nn.Module):
@@ -102,14 +104,26 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """hidden (batch, seq, width), mask (batch, seq) → (batch, seq, width)."""
-        batch, length, _ = hidden.shape
-        parts = self.query_key_value(hidden).view(batch, length, 3, self.heads, -1)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)  # each (batch, heads, seq, width / heads)
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (batch, heads, seq, seq)
-        scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
-        mixed = scores.softmax(-1).to(value.dtype) @ value  # (batch, heads, seq, width / heads)
-        attended: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, -1))
+        query, key, value = self._parts(hidden)
+        mixed = _shares(query, key, mask).to(value.dtype) @ value  # (batch, heads, seq, width / heads)
+        attended: Tensor = self.output(mixed.transpose(1, 2).flatten(-2))
         return attended
+
+    def shares(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """How much each place looks at each: (batch, heads, seq, seq), whose rows add up to 1."""
+        query, key, _ = self._parts(hidden)
+        return _shares(query, key, mask)
+
+    def _parts(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """hidden (batch, seq, width) → query, key, value, each (batch, heads, seq, width / heads)"""
+        parts = self.query_key_value(hidden).unflatten(-1, (3, self.heads, -1))
+        return tuple(parts.permute(2, 0, 3, 1, 4))
+
+
+def _shares(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (batch, heads, seq, seq)
+    shares: Tensor = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
+    return shares
 
 
 class EncoderBlock(nn.Module):

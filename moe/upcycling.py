@@ -1,12 +1,13 @@
 """From a dense model to a mixture of experts (sparse upcycling, arXiv:2212.05055)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from moe.encoder import EncoderConfig, MixtureEncoder
+from moe.generator import GeneratorConfig, MixtureGenerator
 from moe.layers import Inputs
 
 REGROUPINGS = 10
@@ -59,17 +60,59 @@ def upcycle(
     state = {name: tensor for name, tensor in dense.state_dict().items() if "router" not in name}
     for layer, (hidden, neurons) in enumerate(_watch(dense, inputs)):
         name = f"blocks.{layer}.mixture"
-        down = state[f"{name}.down.weight"]
-        order = deal_neurons(neurons, down, config.shared, config.experts, generator)
-        groups = order[config.shared :].unflatten(0, (config.experts, config.expert_width))
-        strength = torch.stack([(neurons[:, g] @ down[:, g].T).norm(dim=-1) for g in groups], dim=-1)
-        state[f"{name}.router.affinity.weight"] = fit_router(hidden, strength)
+        order, affinity = _deal(hidden, neurons, state[f"{name}.down.weight"], config, generator)
+        state[f"{name}.router.affinity.weight"] = affinity
         state[f"{name}.router.bias"] = torch.zeros(config.experts)
         for part in ("up.weight", "up.bias"):
             state[f"{name}.{part}"] = state[f"{name}.{part}"][order]
-        state[f"{name}.down.weight"] = down[:, order]
+        state[f"{name}.down.weight"] = state[f"{name}.down.weight"][:, order]
     mixture.load_state_dict(state)
     return mixture
+
+
+@torch.no_grad()
+def upcycle_generator(
+    dense: MixtureGenerator, config: GeneratorConfig, inputs: Iterable[tuple[Tensor, Tensor]], seed: int = 0
+) -> MixtureGenerator:
+    """The same for a generator; inputs are tokens and mask, each (batch, seq)."""
+    generator = torch.Generator().manual_seed(seed)
+    mixture = MixtureGenerator(config)
+    state = {name: tensor for name, tensor in dense.state_dict().items() if "router" not in name}
+    dense.eval()
+    read: list[list[Tensor]] = [[] for _ in dense.mixtures()]
+    for tokens, mask in inputs:
+        hooks = [
+            block.register_forward_pre_hook(lambda _, args, kept=kept, real=mask: kept.append(args[0][real]))
+            for block, kept in zip(dense.mixtures(), read, strict=True)
+        ]
+        dense(tokens, mask)
+        for hook in hooks:
+            hook.remove()
+    for layer, (kept, block) in enumerate(zip(read, dense.mixtures(), strict=True)):
+        name = f"blocks.{layer}.mixture"
+        hidden = torch.cat(kept)  # (tokens, width)
+        order, affinity = _deal(hidden, block.activate(hidden), block.down.weight, config, generator)
+        state[f"{name}.router.affinity.weight"] = affinity
+        state[f"{name}.router.bias"] = torch.zeros(config.experts)
+        for part in ("gate.weight", "up.weight"):
+            state[f"{name}.{part}"] = state[f"{name}.{part}"][order]
+        state[f"{name}.down.weight"] = state[f"{name}.down.weight"][:, order]
+    mixture.load_state_dict(state)
+    return mixture
+
+
+def _deal(
+    hidden: Tensor,
+    neurons: Tensor,
+    down: Tensor,
+    config: EncoderConfig | GeneratorConfig,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """A block's order of neurons and its router's affinities."""
+    order = deal_neurons(neurons, down, config.shared, config.experts, generator)
+    groups = order[config.shared :].unflatten(0, (config.experts, config.expert_width))
+    strength = torch.stack([(neurons[:, g] @ down[:, g].T).norm(dim=-1) for g in groups], dim=-1)
+    return order, fit_router(hidden, strength)
 
 
 def _watch(dense: MixtureEncoder, inputs: Iterable[Inputs]) -> list[tuple[Tensor, Tensor]]:
@@ -135,3 +178,60 @@ def fit_router(hidden: Tensor, strength: Tensor) -> Tensor:
     square += RIDGE * square.diagonal().mean() * torch.eye(len(square))
     affinity: Tensor = AFFINITY * torch.linalg.solve(square, hidden.T @ wanted).T
     return affinity
+
+
+def load_llama(
+    dense: MixtureGenerator, weights: Mapping[str, Tensor], layers: Sequence[int], tokens: Sequence[int]
+) -> None:
+    """Fill a `dense_twin` from a Llama checkpoint, keeping only some of its layers and tokens.
+
+    Tokens that the checkpoint does not have come last and start as the mean of all.
+    Raises KeyError for a checkpoint with other names, RuntimeError for one with other sizes.
+    """
+    words = weights["model.embed_tokens.weight"][torch.tensor(tokens)]
+    added = dense.config.vocabulary - len(tokens)
+    state: dict[str, Tensor] = {
+        "words.weight": torch.cat([words, words.mean(0, keepdim=True).expand(added, -1)]),
+        "norm.weight": weights["model.norm.weight"],
+    }
+    for layer, old in enumerate(layers):
+        source, target = f"model.layers.{old}", f"blocks.{layer}"
+        attention = [weights[f"{source}.self_attn.{name}_proj.weight"] for name in ("q", "k", "v")]
+        router = dense.mixtures()[layer].router
+        state |= {
+            f"{target}.attention.query_key_value.weight": torch.cat(attention),
+            f"{target}.attention.output.weight": weights[f"{source}.self_attn.o_proj.weight"],
+            f"{target}.attention_norm.weight": weights[f"{source}.input_layernorm.weight"],
+            f"{target}.mixture_norm.weight": weights[f"{source}.post_attention_layernorm.weight"],
+            f"{target}.mixture.router.affinity.weight": torch.zeros_like(router.affinity.weight),
+            f"{target}.mixture.router.bias": torch.zeros_like(router.bias),
+        }
+        for name in ("gate", "up", "down"):
+            state[f"{target}.mixture.{name}.weight"] = weights[f"{source}.mlp.{name}_proj.weight"]
+    dense.load_state_dict(state)
+
+
+@torch.no_grad()
+def most_needed(dense: MixtureGenerator, inputs: Iterable[tuple[Tensor, Tensor]], count: int) -> list[int]:
+    """The `count` layers that turn what passes through them most (block influence, arXiv:2403.03853).
+
+    Inputs are tokens and mask, each (batch, seq).
+    """
+    influence = torch.zeros(len(dense.blocks))
+
+    def measure(layer: int, before: Tensor, after: Tensor, real: Tensor) -> None:
+        influence[layer] += (1 - F.cosine_similarity(before, after, dim=-1))[real].sum()
+
+    for tokens, mask in inputs:
+        real = mask.clone()
+        real[:, 0] = False  # the first position turns most in every layer, and says little
+        hooks = [
+            block.register_forward_hook(
+                lambda _, args, out, layer=layer, real=real: measure(layer, args[0], out, real)
+            )
+            for layer, block in enumerate(dense.blocks)
+        ]
+        dense(tokens, mask)
+        for hook in hooks:
+            hook.remove()
+    return sorted(influence.topk(count).indices.tolist())

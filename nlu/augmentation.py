@@ -65,7 +65,7 @@ def join(first: Example, second: Example, rng: random.Random) -> Example:
     if first.spans is not None and second.spans is not None:
         spans = (*first.spans, *(Span(s.start + shift, s.end + shift, s.slot) for s in second.spans))
     intents = tuple(dict.fromkeys((*first.intents, *second.intents)))
-    return Example(first.text + joint + second.text, intents[:2], spans, first.context)
+    return Example(first.text + joint + second.text, intents[:2], spans, first.context, past=first.past)
 
 
 def two_wishes(pool: Sequence[Example], count: int, rng: random.Random) -> list[Example]:

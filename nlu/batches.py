@@ -8,6 +8,7 @@ from domains.schema import OUT_OF_SCOPE, Pack
 from nlu.augmentation import roughen, two_wishes
 from nlu.data import Example
 from nlu.parser import question
+from nlu.past import NO_PAST, Past
 
 WINDOW = 50
 """Batches among which examples are sorted by length."""
@@ -28,6 +29,8 @@ class Variation:
     context_dropout: float = 0.2
     stray_context: float = 0.3
     """How often a message without a past is given one of another conversation."""
+    misheard: float = 0.06
+    """How often a slot given before was not noticed, or another one taken for it."""
 
 
 class Batches:
@@ -42,7 +45,7 @@ class Batches:
     ) -> None:
         self.examples, self.pack, self.slots = examples, pack, slots
         self.size, self.variation, self.seed = size, variation, seed
-        self.pasts = [e.context for e in examples if e.context]
+        self.pasts = [(e.context, e.past) for e in examples if e.context]
         self.several = pack is not None or any(len(e.intents) > 1 for e in examples)
 
     @property
@@ -72,18 +75,28 @@ class Batches:
     def _vary(self, example: Example, rng: random.Random) -> Example:
         variation = self.variation
         example = roughen(example, rng, variation.typos, variation.bare)
-        context = example.context
+        context, past = example.context, self._misheard(example.past, rng)
         if context and rng.random() < variation.context_dropout:
-            context = ()
+            context, past = (), NO_PAST
         elif not context and not example.opens and self.pasts and rng.random() < variation.stray_context:
-            context = rng.choice(self.pasts)
+            context, past = rng.choice(self.pasts)
         if self.pack is not None:
             if example.spans and rng.random() < variation.asked:
                 context = (question(self.pack, example.spans[0].slot), *context)
             elif rng.random() < variation.asked_wrongly:
                 context = (question(self.pack, rng.choice(self.slots)), *context)
-        return replace(example, context=context)
+        return replace(example, context=context, past=past)
+
+    def _misheard(self, past: Past, rng: random.Random) -> Past:
+        """In service the past is what the model itself has understood."""
+        slots = []
+        for slot in past.slots:
+            if rng.random() >= self.variation.misheard:
+                slots.append(slot)
+            elif rng.random() < 0.5:
+                slots.append(rng.choice(self.slots))
+        return replace(past, slots=tuple(dict.fromkeys(slots)))
 
 
 def _length(example: Example) -> int:
-    return len(example.text) + sum(map(len, example.context))
+    return len(example.text) + sum(map(len, example.heard))

@@ -35,7 +35,7 @@ def calibrate(
     chunks = []
     for start in range(0, len(single), 64):
         rows = single[start : start + 64]
-        chunks.append(model(splitter([e.text for e in rows], [e.context for e in rows])).intents.float())
+        chunks.append(model(splitter([e.text for e in rows], [e.heard for e in rows])).intents.float())
     logits = torch.cat(chunks)  # (examples, intents)
     names = model.config.intents
     gold = torch.tensor([names.index(e.intents[0]) for e in single])

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nlu.labels import LabelMap
+from nlu.past import NO_PAST, Past
 from nlu.text_files import DataError as DataError
 from nlu.text_files import json_rows, read_lines, read_text
 
@@ -42,6 +43,15 @@ class Example:
     """File and line it was read from."""
     opens: bool = False
     """Known to be the first message of its conversation; most data sets do not tell."""
+    conversation: str = field(default="", compare=False)
+    """Which conversation it belongs to, where that is known; its messages stand in their order."""
+    past: Past = NO_PAST
+    """What was wanted and given before it."""
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """All that was said before, as the model reads it."""
+        return (*self.past.told, *self.context)
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,7 @@ def thin(examples: Sequence[Example], limits: Mapping[str, int], rng: random.Ran
 def _multidogo(path: Path, labels: LabelMap) -> Rows:
     """Customer turns in order; the context is the customer's own earlier turns."""
     earlier: dict[str, tuple[str, ...]] = {}
+    pasts: dict[str, Past] = {}
     lines = read_lines(path)
     if lines[0].split("\t")[3:] != ["utterance", "slot-labels", "intent"]:
         raise DataError(f"{path}:1: not a MultiDoGO table (columns … utterance, slot-labels, intent)")
@@ -130,7 +141,9 @@ def _multidogo(path: Path, labels: LabelMap) -> Rows:
             yield Skipped(place, LEFT_OUT if parts and not intents else "no intent")
         else:
             spans = spans_of_words(words, [None if name == "O" else labels.slot(name) for name in names])
-            yield Example(text, intents, spans, context, tuple(words), place, opens)
+            past = pasts.get(conversation, NO_PAST)
+            pasts[conversation] = past.after(intents, (span.slot for span in spans))
+            yield Example(text, intents, spans, context, tuple(words), place, opens, conversation, past)
 
 
 def _words(text: str) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from moe.engine import GRAIN, LARGE, EncoderEngine, round_up
 from moe.graph import Graph
+from moe.processor import has_matrix_unit
 from moe.quantisation import SCALE, dequantise
 from nlu.model import NluConfig, NluModel
 
@@ -19,11 +20,6 @@ ENCODER = "encoder."
 
 class WeightsError(ValueError):
     """Weights that do not belong to the configuration."""
-
-
-def has_matrix_unit() -> bool:
-    """Whether the processor multiplies matrices in bfloat16 by itself (AMX)."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def serving_model(

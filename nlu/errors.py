@@ -13,6 +13,8 @@ from nlu.parser import ModelError
 from nlu.understanding import Understanding
 
 QUANTILES = 20
+PRIOR = 4
+"""Messages for which the error of all intents stands in that of one."""
 FILE = "errors.json"
 
 
@@ -69,10 +71,9 @@ def measure(examples: Sequence[Example], heard: Sequence[Understanding]) -> NluE
                 slot_right.append(hit.confidence)
             else:
                 slot_wrong.append(hit.confidence)
+    overall = len(right) / max(len(right) + len(wrong), 1)
     return NluErrors(
-        intents={
-            i: {t: n / sum(row.values()) for t, n in row.items()} for i, row in sorted(confusions.items())
-        },
+        intents={intent: _shares(intent, row, overall) for intent, row in sorted(confusions.items())},
         right_confidence=_quantiles(right),
         wrong_confidence=_quantiles(wrong),
         slot_missed=missed / max(values, 1),
@@ -80,6 +81,18 @@ def measure(examples: Sequence[Example], heard: Sequence[Understanding]) -> NluE
         slot_confidence=_quantiles(slot_right),
         slot_wrong_confidence=_quantiles(slot_wrong),
     )
+
+
+def _shares(intent: str, taken: Counter[str], overall: float) -> dict[str, float]:
+    """How often `intent` is taken for what, as if PRIOR more messages had come out like those of all intents.
+
+    Without them an intent with a single message, misheard, would never be understood.
+    """
+    wrong = {other: count for other, count in taken.items() if other != intent}
+    if not wrong and intent != OUT_OF_SCOPE:
+        wrong = {OUT_OF_SCOPE: 1}
+    right = (taken[intent] + PRIOR * overall) / (taken.total() + PRIOR) if wrong else 1.0
+    return {intent: right, **{other: (1 - right) * n / sum(wrong.values()) for other, n in wrong.items()}}
 
 
 def _quantiles(values: list[float]) -> tuple[float, ...]:

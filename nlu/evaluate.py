@@ -1,6 +1,7 @@
 """Figures of a parser on labelled data."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median, quantiles
@@ -13,6 +14,7 @@ from domains.schema import OUT_OF_SCOPE
 from nlu.calibration import expected_calibration_error
 from nlu.data import Example
 from nlu.parser import Parser
+from nlu.past import NO_PAST, Past
 from nlu.understanding import Understanding
 
 TIMED = 300
@@ -39,14 +41,42 @@ class NluReport:
 
 
 def parse_all(parser: Parser, examples: Sequence[Example], batch_size: int = 64) -> list[Understanding]:
-    """Understandings in the order of the examples; similar lengths share a batch."""
-    order = sorted(range(len(examples)), key=lambda i: len(examples[i].text))
+    """Understandings in the order of the examples; similar lengths share a batch.
+
+    A conversation is heard from its beginning: its past is what the parser has understood of it.
+    """
     found: dict[int, Understanding] = {}
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        heard = parser.parse_many([examples[i].text for i in rows], [examples[i].context for i in rows])
-        found.update(zip(rows, heard, strict=True))
+    pasts: dict[str, Past] = {}
+    for turn in _turns(examples):
+        turn.sort(key=lambda i: len(examples[i].text))
+        for start in range(0, len(turn), batch_size):
+            rows = turn[start : start + batch_size]
+            known = [pasts.get(examples[i].conversation, NO_PAST) for i in rows]
+            heard = parser.parse_many(
+                [examples[i].text for i in rows],
+                [(*parser.told(past), *examples[i].context) for i, past in zip(rows, known, strict=True)],
+            )
+            found.update(zip(rows, heard, strict=True))
+        for i in turn:
+            name, held = examples[i].conversation, found[i]
+            if name:
+                past = pasts.get(name, NO_PAST).after(held.wishes, (e.slot for e in held.entities))
+                pasts[name] = past.of_tasks(parser.pack)
     return [found[i] for i in range(len(examples))]
+
+
+def _turns(examples: Sequence[Example]) -> list[list[int]]:
+    """Places of the first messages of all conversations, then of the second ones, and so on."""
+    seen: Counter[str] = Counter()
+    turns: list[list[int]] = []
+    for place, example in enumerate(examples):
+        number = seen[example.conversation]
+        if example.conversation:
+            seen[example.conversation] += 1
+        if number == len(turns):
+            turns.append([])
+        turns[number].append(place)
+    return turns
 
 
 def predicted(heard: Understanding) -> frozenset[str]:
@@ -136,6 +166,6 @@ def latencies(parser: Parser, examples: Sequence[Example]) -> tuple[float, float
     times = []
     for example in examples:
         start = time.perf_counter()
-        parser.parse_many([example.text], [example.context])
+        parser.parse_many([example.text], [example.heard])
         times.append(1000 * (time.perf_counter() - start))
     return median(times), (quantiles(times, n=20)[-1] if len(times) > 1 else times[0])

@@ -18,7 +18,9 @@ from moe.quantisation import dequantise
 from nlu.engine import WeightsError, serving_model
 from nlu.model import NluConfig, NluModel, Scores
 from nlu.model_folder import CONFIG, PIECES, WEIGHTS, missing_file, write_model
+from nlu.past import NO_PAST, Past
 from nlu.pieces import ContextWindow, PieceSplitter
+from nlu.tags import spans_of_path
 from nlu.understanding import Entity, IntentScore, Understanding
 from nlu.values import InvalidValue, normalise
 
@@ -51,13 +53,25 @@ class Parser:
         self.splitter = splitter
         self.calibration = calibration
         self.pack = pack
+        self.folder: Path | None = None
+        """Where it was read from."""
 
-    def parse(self, text: str, context: Sequence[str] = (), asked: str | None = None) -> Understanding:
-        """Understand a message, given the customer's earlier ones (latest first) and the slot just asked."""
-        return self.parse_many([text], [self._with_question(context, asked)])[0]
+    def parse(
+        self, text: str, context: Sequence[str] = (), asked: str | None = None, past: Past = NO_PAST
+    ) -> Understanding:
+        """Understand a message, given the customer's earlier ones (latest first), the slot that was just
+        asked for, and what was wanted and given before.
+        """
+        return self.parse_many([text], [self.before(context, asked, past)])[0]
 
-    def _with_question(self, context: Sequence[str], asked: str | None) -> Sequence[str]:
-        return context if asked is None or self.pack is None else [question(self.pack, asked), *context]
+    def before(self, context: Sequence[str], asked: str | None, past: Past) -> tuple[str, ...]:
+        """All that stands before a message, as the model reads it."""
+        asking = () if asked is None or self.pack is None else (question(self.pack, asked),)
+        return (*self.told(past), *asking, *context)
+
+    def told(self, past: Past) -> tuple[str, ...]:
+        """The line that stands for the past before a message, where the model was trained with one."""
+        return past.told if self.model.config.context.past else ()
 
     @torch.inference_mode()
     def parse_many(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
@@ -172,21 +186,6 @@ def _joined(text: str, place: int) -> bool:
     return before in ".," and after.isdigit() and text[place - 2 : place - 1].isdigit()
 
 
-def spans_of_path(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """BIO tags → (slot, first piece, last piece); an I- without its B- opens a span."""
-    spans: list[tuple[str, int, int]] = []
-    previous = "O"
-    for place, tag in enumerate(tags):
-        if tag != "O":
-            goes_on = tag[0] == "I" and previous[2:] == tag[2:]
-            if goes_on:
-                spans[-1] = (spans[-1][0], spans[-1][1], place)
-            else:
-                spans.append((tag[2:], place, place))
-        previous = tag
-    return spans
-
-
 def save_parser(parser: Parser, folder: Path, tokenizer_file: Path) -> None:
     """Write weights as int8, configuration, calibration and tokeniser into `folder`."""
     data = {
@@ -250,4 +249,6 @@ def load_parser(folder: Path, pack: Pack | None, *, full_precision: bool = False
         splitter = PieceSplitter(folder / PIECES, config.context)
     except ValueError as error:
         raise ModelError(str(error)) from error
-    return Parser(model, splitter, calibration, pack)
+    parser = Parser(model, splitter, calibration, pack)
+    parser.folder = folder
+    return parser

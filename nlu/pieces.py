@@ -21,6 +21,8 @@ class ContextWindow:
 
     messages: int = 4
     pieces: int = 48
+    past: bool = True
+    """Whether a line on what was wanted and given before is one of the messages."""
 
 
 @dataclass(frozen=True)

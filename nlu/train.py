@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -20,17 +19,19 @@ from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig, MixtureEncoder
 from nlu.batches import Batches
 from nlu.calibration import calibrate
+from nlu.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from nlu.contrast import fit_likeness, pull_together, sentences
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel
 from nlu.parser import Calibration, ModelError, Parser
-from nlu.pieces import Batch, PieceSplitter
+from nlu.pieces import PieceSplitter
 from nlu.recipe import TrainConfig, is_scarce
+from nlu.tags import tag_rows
 from nlu.validation import BestEpoch, Validation
 
-CHECKPOINT = "checkpoint.pt"
 SHARPNESS = 16.0
 """What a likeness of 1 counts for at the start."""
+SIZES = ("lstm_width", "dropout", "character_filters", "likeness")
 REHEARSAL = 0.2
 """Share of scarce examples that the rehearsal calibrates on."""
 
@@ -48,9 +49,10 @@ class Trainer:
     ) -> None:
         """With `validation` examples, training stops when they no longer gain, and the best epoch is kept."""
         self.config, self.pack, self.splitter = config, pack, splitter
+        self.started = False
         self.validation = Validation(validation, config.patience)
         rng = random.Random(config.seed)
-        shuffled = list(examples)
+        shuffled = [replace(e, past=e.past.of_tasks(pack)) for e in examples]
         rng.shuffle(shuffled)
         kept = 0 if validation else int(len(shuffled) * config.held_out)
         self.held_out, self.examples = shuffled[:kept], shuffled[kept:]
@@ -63,6 +65,18 @@ class Trainer:
             self.examples, pack, self.slots, config.batch_size, config.variation, config.seed
         )
 
+    def go_on_from(self, model: NluModel, start: NluModel) -> None:
+        """Let `model` begin with what `start` has learnt. Raises ModelError."""
+        for kind in ("intents", "slots"):
+            own, other = (set(getattr(m.config, kind)) for m in (model, start))
+            if own != other:
+                odd = sorted(own ^ other)[0]
+                raise ModelError(f"--start knows other {kind}: '{odd}' is in one of the two only; train anew")
+        if model.config.intents != start.config.intents or model.config.slots != start.config.slots:
+            raise ModelError("--start has its intents or slots in another order; train anew")
+        model.load_state_dict(start.state_dict())
+        self.started = True
+
     def run(self, model: NluModel, folder: Path) -> Parser:
         """Train, checkpoint each epoch, calibrate; `folder` takes checkpoint.pt and TensorBoard logs."""
         config = self.config
@@ -71,8 +85,8 @@ class Trainer:
         model.encoder.words.weight.requires_grad_(False)  # rare words stay where pretraining put them
         checkpoint = folder / CHECKPOINT
         fingerprint = self._fingerprint(model)
-        saved = _read_checkpoint(checkpoint, fingerprint) if checkpoint.exists() else None
-        if saved is None:
+        saved = read_checkpoint(checkpoint, fingerprint) if checkpoint.exists() else None
+        if saved is None and not self.started:
             self._prepare(model)
         if config.contrast is not None:
             _settle_intents(model)
@@ -111,19 +125,16 @@ class Trainer:
                 progress.console.print(told)
                 if self.validation.examples:
                     self._validate(averaged, epoch, writer, progress)
-                torch.save(
-                    {
-                        "run": fingerprint,
-                        "epoch": epoch,
-                        "model": model.state_dict(),
-                        "average": average.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "schedule": schedule.state_dict(),
-                        "best": self.validation.state(),
-                    },
-                    checkpoint.with_suffix(".new"),
-                )
-                checkpoint.with_suffix(".new").replace(checkpoint)  # a stop while saving leaves the old one
+                state = {
+                    "run": fingerprint,
+                    "epoch": epoch,
+                    "model": model.state_dict(),
+                    "average": average.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "best": self.validation.state(),
+                }
+                write_checkpoint(checkpoint, state)
         best = self.validation.best
         model.load_state_dict(best.weights if best else averaged.state_dict())
         unseen = self.held_out or self.validation.examples
@@ -188,7 +199,7 @@ class Trainer:
     ) -> float:
         config = self.config
         model.train()
-        batch = self.splitter([e.text for e in examples], [e.context for e in examples], multiple=8)
+        batch = self.splitter([e.text for e in examples], [e.heard for e in examples], multiple=8)
         with torch.autocast("cpu", torch.bfloat16):
             scores = model(batch)
         loss = F.cross_entropy(
@@ -232,7 +243,7 @@ class Trainer:
         right = 0
         for start in range(0, len(self.held_out), 64):
             rows = self.held_out[start : start + 64]
-            best = model(self.splitter([e.text for e in rows], [e.context for e in rows])).intents.argmax(-1)
+            best = model(self.splitter([e.text for e in rows], [e.heard for e in rows])).intents.argmax(-1)
             right += sum(self.intents[i] in e.intents for i, e in zip(best.tolist(), rows, strict=True))
         return right / len(self.held_out)
 
@@ -244,31 +255,6 @@ def _settle_intents(model: NluModel) -> None:
     for part in (model.encoder, model.likeness, model.intent_head):
         if part is not None:
             part.requires_grad_(False)
-
-
-def _read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """What was saved by the same run; None where it was another."""
-    try:
-        saved: dict[str, Any] = torch.load(path, weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:
-        reason = (str(error) or repr(error)).splitlines()[0]
-        raise ModelError(f"{path}: broken checkpoint ({reason}); delete it to train anew") from error
-    return saved if saved.get("run") == fingerprint else None
-
-
-def tag_rows(examples: Sequence[Example], batch: Batch, tags: Sequence[str]) -> list[list[int]]:
-    """BIO tag numbers of the message pieces, padded with O."""
-    number = {tag: i for i, tag in enumerate(tags)}
-    longest = int(batch.lengths.max())
-    rows = []
-    for example, offsets in zip(examples, batch.offsets, strict=True):
-        row = [0] * longest
-        for span in example.spans or ():
-            inside = [i for i, (start, end) in enumerate(offsets) if start < span.end and end > span.start]
-            for nth, place in enumerate(inside):
-                row[place] = number[f"{'I' if nth else 'B'}-{span.slot}"]
-        rows.append(row)
-    return rows
 
 
 @dataclass(frozen=True)
@@ -286,9 +272,12 @@ def train(
     config: TrainConfig,
     folder: Path,
     validation: Sequence[Example] = (),
+    start: NluModel | None = None,
     **sizes: Any,
 ) -> Training:
     """All of training, from the encoder `base` on; `sizes` are settings of NluConfig.
+
+    With `start` a trained model learns on. Raises ModelError where it knows other intents or slots.
 
     Where sentences are few, none can be spared for the calibration: a rehearsal on most of them finds it, and
     the model that is kept learns from all.
@@ -296,8 +285,13 @@ def train(
 
     def fit(config: TrainConfig, folder: Path) -> Training:
         trainer = Trainer(examples, pack, splitter, config, validation)
-        model = new_model(trainer, base.config, **sizes)
-        model.encoder.load_state_dict(base.state_dict())
+        if start is None:
+            model = new_model(trainer, base.config, **sizes)
+            model.encoder.load_state_dict(base.state_dict())
+        else:
+            same = {name: getattr(start.config, name) for name in SIZES}
+            model = new_model(trainer, start.config.encoder, **same)
+            trainer.go_on_from(model, start)
         return Training(trainer.run(model, folder), trainer.validation.best)
 
     if validation or not is_scarce(examples):

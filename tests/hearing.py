@@ -1,7 +1,9 @@
 """Understandings written by hand, and a parser that knows them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
+from nlu.past import NO_PAST, Past
 from nlu.understanding import Entity, IntentScore, Understanding
 
 
@@ -29,10 +31,13 @@ class ScriptedParser:
         self.heard = {one.text: one for one in heard}
         self.asked: list[str | None] = []
         """The slot that the bot had asked for, message by message."""
+        self.folder: Path | None = None
         self.before: Callable[[], None] = lambda: None
         """Called before each answer."""
 
-    def parse(self, text: str, context: Sequence[str] = (), asked: str | None = None) -> Understanding:
+    def parse(
+        self, text: str, context: Sequence[str] = (), asked: str | None = None, past: Past = NO_PAST
+    ) -> Understanding:
         self.before()
         self.asked.append(asked)
         return self.heard.get(text) or understood(text, ["remark"])

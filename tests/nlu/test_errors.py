@@ -23,7 +23,11 @@ def test_that_confusions_are_counted_by_the_true_intent() -> None:
     found = measure(
         examples, [heard("a", 0.9), heard("a", 0.8), heard("b", 0.6), heard(None, 0.7), heard("b", 0.5)]
     )
-    assert found.intents == {"a": {"a": 0.5, "b": 0.25, OUT_OF_SCOPE: 0.25}, "b": {"b": 1.0}}
+    # Three of five are right, so to each intent four messages are added of which 2.4 are.
+    assert found.intents == {
+        "a": pytest.approx({"a": 4.4 / 8, "b": 1.8 / 8, OUT_OF_SCOPE: 1.8 / 8}),
+        "b": pytest.approx({"b": 3.4 / 5, OUT_OF_SCOPE: 1.6 / 5}),
+    }
     assert (found.right_confidence[0], found.right_confidence[-1]) == (0.5, 0.9)
     assert (found.wrong_confidence[0], found.wrong_confidence[-1]) == (0.6, 0.7)
     assert len(found.right_confidence) == QUANTILES
@@ -31,7 +35,14 @@ def test_that_confusions_are_counted_by_the_true_intent() -> None:
 
 def test_that_messages_with_two_wishes_are_left_out() -> None:
     found = measure([Example("x", ("a", "b")), Example("x", ("a",))], [heard("a", 0.9), heard("a", 0.9)])
-    assert found.intents == {"a": {"a": 1.0}}
+    assert found.intents == {"a": {"a": 1.0, OUT_OF_SCOPE: 0.0}}
+
+
+def test_that_an_intent_with_one_misheard_message_is_still_understood_at_times() -> None:
+    examples = [Example("x", ("a",))] * 9 + [Example("x", ("b",))]
+    found = measure(examples, [heard("a", 0.9)] * 10)
+    assert 0.5 < found.intents["b"]["b"] < 0.9
+    assert found.intents["b"]["a"] == pytest.approx(1 - found.intents["b"]["b"])
 
 
 def test_that_values_are_right_wrong_or_missed() -> None:

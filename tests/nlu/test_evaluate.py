@@ -9,6 +9,7 @@ from domains.schema import OUT_OF_SCOPE
 from nlu.data import Example, Span
 from nlu.evaluate import NluReport, evaluate, latencies, parse_all, word_tags
 from nlu.parser import Parser
+from nlu.past import Past
 from nlu.understanding import Entity, IntentScore, Understanding
 
 
@@ -18,6 +19,11 @@ class ScriptedParser:
     def __init__(self, *heard: Understanding) -> None:
         self.heard = {one.text: one for one in heard}
         self.batches: list[list[str]] = []
+
+    pack = None
+
+    def told(self, past: Past) -> tuple[str, ...]:
+        return past.told
 
     def parse_many(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
         assert len(texts) == len(contexts)

@@ -23,10 +23,10 @@ from nlu.parser import (
     load_parser,
     question,
     save_parser,
-    spans_of_path,
 )
-from nlu.pieces import PieceSplitter
-from nlu.train import tag_rows
+from nlu.past import Past
+from nlu.pieces import ContextWindow, PieceSplitter
+from nlu.tags import spans_of_path, tag_rows
 
 TEXTS = [
     "Send $50 to my account",
@@ -344,3 +344,14 @@ def test_that_a_folder_can_be_moved(folder: Path, pack: Pack, tmp_path: Path) ->
     expected = load_parser(folder, pack).parse("send money")
     shutil.move(folder, tmp_path / "elsewhere")
     assert load_parser(tmp_path / "elsewhere", pack).parse("send money") == expected
+
+
+def test_the_past_is_read_only_by_a_model_that_was_trained_with_one(parser: Parser) -> None:
+    past = Past(("send",), ("ssn",))
+    assert parser.told(past) == ("send: ssn",)
+    unaware = replace(parser.model.config, context=ContextWindow(past=False))
+    parser.model.config, before = unaware, parser.model.config
+    try:
+        assert parser.told(past) == ()
+    finally:
+        parser.model.config = before

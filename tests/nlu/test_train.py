@@ -10,13 +10,15 @@ import torch
 from domains.schema import OUT_OF_SCOPE
 from moe.encoder import MixtureEncoder
 from nlu.batches import Variation
+from nlu.checkpoint import CHECKPOINT
 from nlu.data import Example, Span
 from nlu.evaluate import evaluate
 from nlu.model import NluModel
 from nlu.parser import Calibration, ModelError, Parser
 from nlu.pieces import PieceSplitter
 from nlu.recipe import TrainConfig
-from nlu.train import CHECKPOINT, Trainer, new_model, tag_rows, train
+from nlu.tags import tag_rows
+from nlu.train import Trainer, new_model, train
 from tests.nlu.conftest import TINY
 
 QUICK = TrainConfig(
@@ -231,3 +233,21 @@ def test_that_tags_cover_all_pieces_of_a_span_and_no_others(splitter: PieceSplit
         ("a", "I-y"),
     ]
     assert rows[1] == [0] * len(pieces)
+
+
+def test_that_a_trained_model_learns_on_from_where_it_was(splitter: PieceSplitter, tmp_path: Path) -> None:
+    base = MixtureEncoder(TINY)
+    learnt = train(sentences(), None, base, splitter, QUICK, tmp_path / "first").parser.model
+    still = TrainConfig(**{**vars(QUICK), "epochs": 1, "encoder_rate": 0.0, "head_rate": 0.0})
+    goes_on = train(sentences(), None, base, splitter, still, tmp_path / "on", start=learnt).parser.model
+    for name, weight in learnt.state_dict().items():
+        if not name.endswith("router.bias"):
+            torch.testing.assert_close(goes_on.state_dict()[name], weight, msg=name)
+
+
+def test_that_a_model_of_other_labels_cannot_learn_on(splitter: PieceSplitter, tmp_path: Path) -> None:
+    base = MixtureEncoder(TINY)
+    learnt = train(sentences(), None, base, splitter, QUICK, tmp_path / "first").parser.model
+    other = [Example("hello there", ("greet",)), *sentences()]
+    with pytest.raises(ModelError, match="--start knows other intents: 'greet'"):
+        train(other, None, base, splitter, QUICK, tmp_path / "on", start=learnt)
