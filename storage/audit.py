@@ -45,6 +45,12 @@ def note(session: Session, deed: Deed) -> None:
     session.add(AuditRow(**vars(deed)))
 
 
+def write_down(engine: Engine, deed: Deed) -> None:
+    """Like `note`, of what is done outside the database."""
+    with transaction(engine, write=True) as session:
+        note(session, deed)
+
+
 def entries(engine: Engine, last: int | None = None) -> list[Entry]:
     """The `last` entries, or all, oldest first."""
     with transaction(engine) as session:

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, insert
 from storage.database import connection
 from storage.messages import CONVERSATIONS, MESSAGES, bot_message, customer_message
 from storage.records import Draft, TurnRecord
-from storage.turns import DECISIONS, EXECUTIONS, TURNS, decision_rows, execution_rows, status_of
+from storage.turn_statements import DECISIONS, EXECUTIONS, TURNS
+from storage.turns import decision_rows, execution_rows, status_of
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
         cancelled=False,
         goodbye=False,
         wants_person=False,
+        angry=False,
         asked=None,
         closed=False,
         rating_asked=False,
@@ -105,7 +106,7 @@ def _take_wishes(
         elif wish == "human":
             state = replace(state, wants_person=True)
         elif wish == "insult":
-            state = replace(state, upset=state.upset + 1, question=state.question or wish)
+            state = replace(state, upset=state.upset + 1, angry=True, question=state.question or wish)
         elif kind == "social" and wish not in ("inform", "affirm") and not (state.question or requests):
             state = replace(state, question=wish, question_confidence=probability[wish])
     return state

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Executable, and_, exists, literal,
 from sqlalchemy.exc import IntegrityError
 
 from nlu.understanding import Understanding
-from storage.audit import Deed, note
+from storage.audit import Deed, note, write_down
 from storage.columns import UtcTime
 from storage.database import StorageError, transaction
 from storage.messages import read_messages
@@ -176,8 +176,7 @@ def training_row(correction: Correction) -> dict[str, object] | None:
 
 
 def note_export(engine: Engine, action: str, path: str, rows: int, actor: str) -> None:
-    with transaction(engine, write=True) as session:
-        note(session, Deed(action, path, actor, details={"rows": rows}))
+    write_down(engine, Deed(action, path, actor, details={"rows": rows}))
 
 
 def _with_status(status: Review | None) -> ColumnElement[bool]:

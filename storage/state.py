@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from domains.backend import ActionResult
 from domains.schema import Pack
+from nlu.past import NO_PAST, Past
 from storage.actions import Action
 from storage.slots import SlotValue
 
@@ -68,6 +69,8 @@ class DialogueState:
     wants_person: bool = False
     upset: int = 0
     """Insults so far."""
+    angry: bool = False
+    """Whether the last message was one."""
     offered_more: bool = False
     """The last thing the bot asked is whether there is anything else."""
     results: tuple[Result, ...] = ()
@@ -81,6 +84,12 @@ class DialogueState:
     closed: bool = False
     rating_asked: bool = False
     """Whether the next message may be a rating of the colleague who resolved the conversation."""
+
+    @property
+    def past(self) -> Past:
+        """What was wanted and given so far, for the NLU."""
+        wanted = (*self.completed, *(() if self.task is None else (self.task,)), *self.waiting)
+        return NO_PAST.after(wanted, self.slots)
 
     def missing(self, pack: Pack) -> tuple[str, ...]:
         """Slots that the present task still needs, those of the authentication first, in asking order."""

@@ -14,7 +14,8 @@ from storage.database import StorageError, TryAgain, connection, open_database, 
 from storage.driver import Driver, Statement
 from storage.migration import check, upgrade
 from storage.records import Draft
-from storage.turns import ADD_TURN, Turn
+from storage.turn_statements import ADD_TURN
+from storage.turns import Turn
 from tests.storage.test_conversations import a_record, take_turn
 
 PAGE = 4096
