@@ -1,7 +1,9 @@
 """From the bot's actions to words and quick replies."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol
 
 from domains.schema import OPTIONAL_PART, PLACEHOLDER, Pack
 from nlu.values import display
@@ -16,6 +18,36 @@ class MissingFact(Exception):
     """A phrasing needs a fact that the action does not give."""
 
 
+class Writer(Protocol):
+    """Makes the bot's messages."""
+
+    def write(self, actions: Sequence[Action], state: DialogueState, variant: int) -> Draft:
+        """One message for all actions of a turn; `variant` picks among equal phrasings.
+
+        `state` is the state after the turn; its results belong to the executing actions in order.
+        Raises MissingFact.
+        """
+        ...
+
+    def fixed(
+        self, key: str, variant: int, facts: Mapping[str, str] = NOTHING, buttons: tuple[Button, ...] = ()
+    ) -> Draft:
+        """A message of the conversation itself, such as the handover."""
+        ...
+
+    def opening(self) -> Draft:
+        """The first words of a conversation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one action has to say: the key of its phrasings, or the name of a topic, and its facts."""
+
+    key: str
+    facts: Mapping[str, str]
+
+
 class TemplateReply:
     """Replies from the pack's phrasings: they state the facts they are given and nothing else."""
 
@@ -26,32 +58,48 @@ class TemplateReply:
         self._names = {"business": pack.domain.business, "assistant": pack.domain.assistant}
 
     def write(self, actions: Sequence[Action], state: DialogueState, variant: int) -> Draft:
-        """One message for all actions of a turn; `variant` picks among equal phrasings.
-
-        `state` is the state after the turn; its results belong to the executing actions in order.
-        Raises MissingFact.
-        """
-        results = list(state.results)
-        parts = []
-        for action in actions:
-            executed = results.pop(0) if action.kind in ("authenticate", "execute") and results else None
-            key, facts = self._phrase(action, executed, state)
-            if executed is not None and executed.earlier:
-                parts.append(self._fill("earlier_request", {}, variant))
-            parts.append(
-                self.pack.topics[key].text if key in self.pack.topics else self._fill(key, facts, variant)
-            )
-        return Draft(" ".join(dict.fromkeys(parts)), self._buttons(actions, state), self.name)
+        texts = [self.word(part, variant) for part in self.parts(actions, state)]
+        return Draft(" ".join(dict.fromkeys(texts)), self.buttons(actions, state), self.name)
 
     def fixed(
         self, key: str, variant: int, facts: Mapping[str, str] = NOTHING, buttons: tuple[Button, ...] = ()
     ) -> Draft:
-        """A message of the conversation itself, such as the handover."""
-        return Draft(self._fill(key, facts, variant), buttons, self.name)
+        return Draft(self.word(Part(key, facts), variant), buttons, self.name)
 
     def opening(self) -> Draft:
-        """The first words of a conversation."""
-        return Draft(f"{self._fill('greet', {}, 0)} {self._fill('offer_help', {}, 0)}", (), self.name)
+        parts = Part("greet", {}), Part("offer_help", {})
+        return Draft(" ".join(self.word(part, 0) for part in parts), (), self.name)
+
+    def parts(self, actions: Sequence[Action], state: DialogueState) -> list[Part]:
+        """What there is to say, in order."""
+        results = list(state.results)
+        parts = []
+        for action in actions:
+            executed = results.pop(0) if action.kind in ("authenticate", "execute") and results else None
+            if executed is not None and executed.earlier:
+                parts.append(Part("earlier_request", {}))
+            parts.append(Part(*self._phrase(action, executed, state)))
+        return parts
+
+    def word(self, part: Part, variant: int) -> str:
+        """Raises MissingFact."""
+        if part.key in self.pack.topics:
+            return self.pack.topics[part.key].text
+        phrasing, facts = self.phrasing(part, variant)
+        return PLACEHOLDER.sub(lambda match: facts[match[1]], phrasing)
+
+    def phrasing(self, part: Part, variant: int) -> tuple[str, Mapping[str, str]]:
+        """One of the pack's phrasings with what is said in this case, and all facts. Raises MissingFact."""
+        phrasings = self.pack.replies[part.key]
+        facts = {**self._names, **part.facts}
+        text = OPTIONAL_PART.sub(
+            lambda found: found[1] if facts.keys() >= {*PLACEHOLDER.findall(found[1])} else "",
+            phrasings[variant % len(phrasings)],
+        )
+        missing = [name for name in PLACEHOLDER.findall(text) if name not in facts]
+        if missing:
+            raise MissingFact(f"reply '{part.key}' needs '{missing[0]}', which the action does not give")
+        return text, facts
 
     def _phrase(
         self, action: Action, executed: Result | None, state: DialogueState
@@ -91,19 +139,8 @@ class TemplateReply:
         currency = self.pack.domain.currency
         return {n: display(self.pack.slots[n], v.value, currency) for n, v in state.slots.items()}
 
-    def _fill(self, key: str, facts: Mapping[str, str], variant: int) -> str:
-        phrasings = self.pack.replies[key]
-        text = phrasings[variant % len(phrasings)]
-        known = {**self._names, **facts}
-        text = OPTIONAL_PART.sub(
-            lambda part: part[1] if known.keys() >= {*PLACEHOLDER.findall(part[1])} else "", text
-        )
-        missing = [name for name in PLACEHOLDER.findall(text) if name not in known]
-        if missing:
-            raise MissingFact(f"reply '{key}' needs '{missing[0]}', which the action does not give")
-        return PLACEHOLDER.sub(lambda match: known[match.group(1)], text)
-
-    def _buttons(self, actions: Sequence[Action], state: DialogueState) -> tuple[Button, ...]:
+    def buttons(self, actions: Sequence[Action], state: DialogueState) -> tuple[Button, ...]:
+        """Quick replies to the last action."""
         last = actions[-1]
         if last.kind == "confirm":
             return (Button("Yes, go ahead", "Yes, go ahead"), Button("No", "No"))

@@ -48,6 +48,9 @@ def load_pack(folder: Path) -> Pack:
     _check_domain(document, domain)
     topics = _load_topics(folder, domain)
     replies = _load_replies(folder, domain)
+    for place, key in enumerate(domain.wording.generated):
+        if key not in replies:
+            raise document.error(f"'{key}' is no reply of replies.yaml", "wording", "generated", place)
     return Pack(name=folder.name, folder=folder, domain=domain, replies=replies, topics=topics)
 
 

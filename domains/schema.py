@@ -72,6 +72,18 @@ class Authentication(Strict):
     """Whether a customer whom an embedding site has signed in needs no other proof."""
 
 
+class Wording(Strict):
+    """How replies are worded where a generator words them."""
+
+    tone: Literal["warm", "plain"] = "plain"
+    """Warm takes up the customer's words, and says sorry once to a customer who is upset."""
+    apology: str = "I'm sorry about this."
+    generated: tuple[str, ...] = ()
+    """Replies that the generator words; all others are the phrasings of replies.yaml as they stand."""
+    banned: Mapping[str, str] = Field(default_factory=dict)
+    """What no generated reply says of itself → what is wrong with it."""
+
+
 class Domain(Strict):
     """The contents of domain.yaml."""
 
@@ -85,6 +97,7 @@ class Domain(Strict):
     retention_days: int | None = Field(default=None, ge=1)
     """After so many days without a message a conversation is deleted; without it, never."""
     authentication: Authentication
+    wording: Wording = Wording()
     intents: Mapping[str, Intent]
     slots: Mapping[str, Slot]
     tasks: Mapping[str, Task]
