@@ -13,7 +13,7 @@ from chatbot.gate import Gate
 from chatbot.logs import within
 from chatbot.metrics import count_turn
 from chatbot.plan import Plan
-from chatbot.reply import TemplateReply
+from chatbot.reply import Writer
 from dialog_policy.policy import Policies
 from dialog_policy.rules import concrete
 from domains.backend import CUSTOMER_ID, Backend, BackendError, Withdrawn
@@ -50,7 +50,7 @@ class Chatbot:
         parser: Parser,
         policies: Policies,
         backend: Backend,
-        writer: TemplateReply,
+        writer: Writer,
         store: ConversationStore,
     ) -> None:
         self.pack, self.parser, self.policies = pack, parser, policies
@@ -111,7 +111,7 @@ class Chatbot:
     def _answer(self, turn: Turn, text: str) -> tuple[Message, ...]:
         watch = Stopwatch()
         with watch.stage("understand"):
-            heard = self.parser.parse(text, turn.state.recent, turn.state.asked)
+            heard = self.parser.parse(text, turn.state.recent, turn.state.asked, turn.state.past)
         plan = self._listen(turn.state, text, heard)
         with watch.stage("decide"):
             if not plan.state.handed_over and plan.rating is None:

@@ -23,11 +23,16 @@ from storage.database import StorageError
 MODEL_COMMANDS = {
     "train": {
         "encoder": "encoder_commands.train_encoder",
+        "generator": "generator_commands.train_generator",
         "nlu": "nlu_commands.train_nlu",
         "policy": "policy_commands.train_policy",
     },
     "check": {"nlu": "nlu_commands.check_nlu"},
-    "evaluate": {"nlu": "nlu_commands.evaluate_nlu", "policy": "policy_commands.evaluate_policy"},
+    "evaluate": {
+        "generator": "generator_commands.evaluate_generator",
+        "nlu": "nlu_commands.evaluate_nlu",
+        "policy": "policy_commands.evaluate_policy",
+    },
     "policies": {
         "list": "registry_commands.list_policies",
         "show": "registry_commands.show_policy",
@@ -92,11 +97,12 @@ def main() -> None:
 
 
 def _model_errors() -> tuple[type[Exception], ...]:
+    from chatbot.wording.generator import GeneratorMissing
     from dialog_policy.policy import PolicyError
     from nlu.parser import ModelError
     from nlu.pretrained import PretrainedError
 
-    return (ModelError, PolicyError, PretrainedError)
+    return (GeneratorMissing, ModelError, PolicyError, PretrainedError)
 
 
 if __name__ == "__main__":

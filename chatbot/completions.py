@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatbot.access import Access, Caller, name_of
 from chatbot.bot import BadMessage
 from chatbot.problems import problems
-from chatbot.streams import HEADERS, split_words
+from chatbot.streams import EVENT_SCHEMA, HEADERS, split_words
 from chatbot.workers import Workers
 from storage.records import Message, Owner
 from storage.threads import find_thread, name_thread, take_thread
@@ -117,7 +117,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
         "description": "The completion, or its pieces",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
+                "schema": EVENT_SCHEMA,
                 "example": 'data: {"object": "chat.completion.chunk", "choices": [{"index": 0, '
                 '"delta": {"content": "Which "}, "finish_reason": null}]}\n\ndata: [DONE]\n\n',
             }

@@ -19,7 +19,7 @@ from chatbot.bodies import (
 from chatbot.bot import UnknownCustomer
 from chatbot.identity import read_identity
 from chatbot.problems import problems
-from chatbot.streams import EVENT_STREAM, HEADERS, LiveStreams, stream_reply
+from chatbot.streams import EVENT_SCHEMA, EVENT_STREAM, HEADERS, LiveStreams, stream_reply
 from chatbot.workers import Workers
 
 ANYWHERE = (401, 403, 422, 429, 503)
@@ -143,7 +143,7 @@ def build_conversation_routes(access: Access, workers: Workers) -> APIRouter:
 
 _LIVE: dict[str, Any] = {
     "text/event-stream": {
-        "schema": {"type": "string"},
+        "schema": EVENT_SCHEMA,
         "example": 'event: status\ndata: {"status": "open", "last": 3}\n\n'
         'id: 4\nevent: message\ndata: {"seq": 4, "author": "agent", "text": "Good morning"}\n\n',
     }

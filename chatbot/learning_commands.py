@@ -56,6 +56,10 @@ def retrain(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Bot actions to practise with the fitted customers.")
     ] = None,
+    trial: Annotated[
+        bool,
+        typer.Option("--trial", help="Everything small, to see that it works; its word is worth nothing."),
+    ] = False,
     seed: int = 0,
     database: Database = None,
     domain: Domain = None,
@@ -68,11 +72,9 @@ def retrain(
     from dataclasses import asdict, replace
 
     from chatbot.policies import live_policy
-    from dialog_policy.fine_tuning import FineTuneConfig
-    from dialog_policy.offline_learning import ConservativeConfig, ImitationConfig
     from dialog_policy.policy import configuration, save_policy, weights_of
     from dialog_policy.report import write_report
-    from dialog_policy.retraining import RetrainConfig, figures
+    from dialog_policy.retraining import TRIAL, RetrainConfig, figures
     from dialog_policy.retraining import retrain as learn
     from nlu.errors import load_errors
     from storage.audit import operator
@@ -81,11 +83,12 @@ def retrain(
     settings = read_settings(domain=domain, database=database)
     pack = load_pack(settings.domain)
     engine = open_with_keys(database)
-    tuning = FineTuneConfig(seed=seed)
-    config = RetrainConfig(
-        tuning=replace(tuning, steps=steps) if steps else tuning,
-        conservative=ConservativeConfig(seed=seed),
-        imitation=ImitationConfig(seed=seed),
+    plan = TRIAL if trial else RetrainConfig()
+    config = replace(
+        plan,
+        tuning=replace(plan.tuning, seed=seed, steps=steps or plan.tuning.steps),
+        conservative=replace(plan.conservative, seed=seed),
+        imitation=replace(plan.imitation, seed=seed),
     )
     begin = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
     live = live_policy(engine, settings, pack)

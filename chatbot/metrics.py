@@ -23,6 +23,12 @@ HANDOFFS = Counter("chatbot_handoffs", "Conversations handed over to people.", r
 EXECUTIONS = Counter(
     "chatbot_executions", "Calls of the business system.", ["task", "outcome"], registry=REGISTRY
 )
+WORDINGS = Counter(
+    "chatbot_wordings",
+    "Replies of which the generator was to word a part, by who did and how that came.",
+    ["made_by", "how"],
+    registry=REGISTRY,
+)
 ERRORS = Counter("chatbot_errors", "Requests that failed for our reasons.", ["kind"], registry=REGISTRY)
 REQUESTS = Histogram(
     "chatbot_request_seconds",

@@ -1,6 +1,7 @@
 """Policies by the names that commands take, and the errors in which they are simulated."""
 
 from pathlib import Path
+from typing import Literal
 
 from sqlalchemy import Engine
 
@@ -10,7 +11,8 @@ from dialog_policy.population import Population
 from dialog_policy.registry import load_version
 from domains.schema import Pack
 from nlu.errors import NluErrors, load_errors
-from storage.policies import PolicyVersion, UnknownPolicy, read_policies
+from storage.database import StorageError
+from storage.policies import PolicyVersion, UnknownPolicy, promote, read_policies
 
 
 def live_policy(engine: Engine, settings: Settings, pack: Pack) -> LearnedPolicy:
@@ -25,6 +27,32 @@ def find_version(engine: Engine, version: str, pack: Pack) -> PolicyVersion:
     if not found:
         raise UnknownPolicy(version, pack.name)
     return found[0]
+
+
+def let_serve(
+    engine: Engine,
+    pack: Pack,
+    version: str,
+    actor: str,
+    to: Literal["live", "canary", "shadow"] = "live",
+    share: float = 0.0,
+    reason: str = "",
+    *,
+    force: bool = False,
+) -> None:
+    """Promote a version that can be loaded and, unless it is tried out, that the judge found better.
+
+    Raises PolicyError, StorageError.
+    """
+    policy = find_version(engine, version, pack)
+    load_version(engine, policy, pack)  # what cannot be loaded is refused before anything changes
+    verdict = policy.figures.get("verdict", "better")
+    if to == "live" and verdict != "better" and not force and policy.served_at is None:
+        raise StorageError(
+            f"The judge's word on policy {version!r} is: {verdict}; try it as a canary or in the shadow "
+            "(--canary 0.1, --shadow), or insist (--force)"
+        )
+    promote(engine, pack.name, version, actor, to, share, reason)
 
 
 def named_policy(name: str, settings: Settings, pack: Pack, engine: Engine | None) -> LearnedPolicy:

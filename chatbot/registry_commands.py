@@ -1,14 +1,14 @@
 """The commands of the policy registry."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from chatbot.options import Database, Domain, open_with_keys, read_settings
 from chatbot.output import Json, fail, show, show_rows
-from chatbot.policies import find_version
-from dialog_policy.registry import from_folder, load_version
+from chatbot.policies import find_version, let_serve
+from dialog_policy.registry import from_folder
 from domains.loader import load_pack
 from storage import audit, policies
 from storage.policies import PolicyVersion, read_policies
@@ -78,19 +78,8 @@ def promote_policy(
         fail("--canary and --shadow exclude each other; give one of them", 2)
     pack = load_pack(read_settings(domain=domain).domain)
     engine = open_with_keys(database)
-    policy = find_version(engine, version, pack)
-    load_version(engine, policy, pack)  # what cannot be loaded is refused before anything changes
-    verdict = policy.figures.get("verdict", "better")
-    if canary is None and not shadow and verdict != "better" and not force and policy.served_at is None:
-        fail(
-            f"The judge's word on policy {version!r} is: {verdict}; try it with --canary 0.1 or --shadow, "
-            "or give --force"
-        )
-    if canary is not None:
-        policies.promote(engine, pack.name, version, audit.operator(), "canary", canary, reason)
-    else:
-        to = "shadow" if shadow else "live"
-        policies.promote(engine, pack.name, version, audit.operator(), to, reason=reason)  # type: ignore[arg-type]
+    to: Literal["live", "canary", "shadow"] = "shadow" if shadow else "live" if canary is None else "canary"
+    let_serve(engine, pack, version, audit.operator(), to, canary or 0.0, reason, force=force)
     show(_row(find_version(engine, version, pack)), json)
 
 

@@ -9,7 +9,7 @@ import typer
 from chatbot.options import Database, Domain, read_settings
 from chatbot.output import Json, show
 
-Reply = Annotated[str | None, typer.Option(help="How replies are worded: template.")]
+Reply = Annotated[str | None, typer.Option(help="How replies are worded: template, moe or openai.")]
 
 SHUTDOWN_SECONDS = 30
 """For requests to end when the server is to stop. The chat page's open streams never end by themselves."""

@@ -37,8 +37,21 @@ class Settings(BaseSettings):
     """Folder of the domain pack to serve."""
     models: Path = ROOT / "models"
     """Folder of the trained models."""
-    reply: Literal["template"] = "template"
-    """How replies are worded."""
+    nlu: Path | None = None
+    """Folder of the NLU to serve, in place of the models' own."""
+    runs: Path = Path("runs")
+    """Folder for what is retrained from the page: candidates, reports, models."""
+    reply: Literal["template", "moe", "openai"] = "template"
+    """How replies are worded: by the pack's phrasings, by the generator in models/generator, or by a server
+    that speaks OpenAI's protocol. What is generated is checked; where it fails, the phrasings serve."""
+    reply_seconds: float = Field(default=3.0, gt=0)
+    """For which a customer waits for a generator; then the pack's phrasing is sent."""
+    openai_url: str = ""
+    """Base address of the server for --reply openai, such as http://localhost:8000/v1."""
+    openai_model: str = ""
+    """The model's name on that server."""
+    openai_key: SecretStr = SecretStr("")
+    """The key for that server, where it wants one."""
     explore: float = Field(default=0.0, ge=0, le=1)
     """Share of the conversations in which the policy at times tries another allowed action near its best."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

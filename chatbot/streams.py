@@ -17,9 +17,15 @@ LOOK_SECONDS = 5
 """How often a stream looks for what another process wrote, and sends a sign of life."""
 MOST_STREAMS = 2000
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+EVENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+"""Of each event of a stream, for the description of the API."""
 EVENT_STREAM: dict[str, Any] = {
     "text/event-stream": {
-        "schema": {"type": "string"},
+        "schema": EVENT_SCHEMA,
         "example": 'event: token\ndata: {"seq": 3, "text": "Sure, "}\n\n',
     }
 }

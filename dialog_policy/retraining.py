@@ -49,6 +49,17 @@ class RetrainConfig:
     """Conversations by kind of customer, for the report."""
 
 
+TRIAL = RetrainConfig(
+    fit=FitConfig(episodes=2, steps=200),
+    imitation=ImitationConfig(steps=20),
+    conservative=ConservativeConfig(steps=30),
+    tuning=FineTuneConfig(steps=256, environments=2, rollout=128, rehearsed=5),
+    judge=JudgeConfig(resamples=4),
+    simulated=10,
+)
+"""Small enough to see in seconds that all of it works; what it says is worth nothing."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """What a candidate does in place of what the live policy does, in held-out conversations."""

@@ -24,6 +24,8 @@ CERTAIN = 0.7
 """Probability above which a wish is not put in question."""
 UNANSWERED = 0.3
 """Out-of-scope score above which the bot may say that it cannot help."""
+NO_TASK = "there is no task"
+NOT_OF_TASK = "the task does not need it"
 
 
 def action_set(pack: Pack) -> tuple[Action, ...]:
@@ -48,84 +50,137 @@ def concrete(action: Action, state: DialogueState) -> Action:
 
 def allowed(state: DialogueState, pack: Pack, actions: tuple[Action, ...]) -> NDArray[np.bool_]:
     """The mask over `actions`; handing over to a person is always allowed, and sometimes the only thing."""
-    if _must_hand_over(state):
-        return np.array([action.kind == "handoff" for action in actions], dtype=bool)
-    return np.array([_is_allowed(action, state, pack) for action in actions], dtype=bool)
+    return np.array([not why for why in refusals(state, pack, actions)], dtype=bool)
 
 
-def _must_hand_over(state: DialogueState) -> bool:
+def refusals(state: DialogueState, pack: Pack, actions: tuple[Action, ...]) -> list[str]:
+    """Of each action why it is forbidden, in words for the people who review; empty where it is allowed."""
+    person = _person_needed(state)
+    if person:
+        return ["" if action.kind == "handoff" else person for action in actions]
+    return [_refusal(action, state, pack) for action in actions]
+
+
+def _person_needed(state: DialogueState) -> str:
     """A person who asks for a person gets one, and so does one whom the bot keeps failing or enraging."""
-    return state.wants_person or state.upset >= PATIENCE_WITH_ANGER or state.failures >= PATIENCE_WITH_FAILURE
+    if state.wants_person:
+        return "the customer wants a person"
+    if state.upset >= PATIENCE_WITH_ANGER:
+        return "the customer is angry, a person takes over"
+    if state.failures >= PATIENCE_WITH_FAILURE:
+        return f"{state.failures} messages brought nothing, a person takes over"
+    return ""
 
 
-def _is_allowed(action: Action, state: DialogueState, pack: Pack) -> bool:
+def _refusal(action: Action, state: DialogueState, pack: Pack) -> str:
     if not action.waits and state.step >= MAX_STEPS:
-        return False
-    free = state.task is None and state.question is None and not state.cancelled
+        return f"after {MAX_STEPS} actions the customer has the word"
     match action.kind:
         case "greet":
-            return state.greeting
+            return "" if state.greeting else "there is no greeting to return"
         case "answer":
-            return state.question is not None
+            return "" if state.question is not None else "no question is open"
         case "decline":
-            return state.out_of_scope >= UNANSWERED and state.question is None
+            if state.question is not None:
+                return "a question is open"
+            return "" if state.out_of_scope >= UNANSWERED else "the message is in scope"
         case "cancel":
-            return state.cancelled
+            return "" if state.cancelled else "the customer took nothing back"
         case "authenticate":
-            return state.needs_authentication(pack) and not state.missing_proof(pack) and not state.locked
+            if not state.needs_authentication(pack):
+                return "no proof of identity is needed"
+            return _locked(state) or _missing(state.missing_proof(pack), pack)
         case "execute":
-            return may_execute(state, pack)
+            return _incomplete(state, pack) or _without_yes(state, pack)
         case "confirm":
-            return (
-                _complete(state, pack)
-                and pack.tasks[str(state.task)].confirm
-                and state.confirmation != "given"
-            )
+            incomplete = _incomplete(state, pack)
+            if incomplete:
+                return incomplete
+            if not pack.tasks[str(state.task)].confirm:
+                return "this task needs no yes"
+            return "the customer has said yes" if state.confirmation == "given" else ""
         case "clarify":
-            return len(state.alternatives) == 2 and state.top_probability < CERTAIN and state.step == 0
+            if len(state.alternatives) != 2:
+                return "there are no two wishes to choose from"
+            if state.top_probability >= CERTAIN:
+                return "the wish is certain enough"
+            return "" if state.step == 0 else "the bot has acted on the message"
         case "rephrase":
-            return state.failures > 0 or state.out_of_scope >= UNANSWERED
+            return (
+                "" if state.failures > 0 or state.out_of_scope >= UNANSWERED else "the message was understood"
+            )
         case "offer_more":
-            return free and not state.greeting
+            return _busy(state) or ("the greeting comes first" if state.greeting else "")
         case "close":
-            return free and (state.goodbye or state.offered_more)
+            if state.goodbye or state.offered_more:
+                return _busy(state)
+            return "neither side has come to an end"
         case "identify":  # once more, in one message: three questions again try the customer's patience
-            return state.authentication_failures > 0 and not state.locked and state.proof_is_open(pack)
+            if state.authentication_failures == 0:
+                return "no proof of identity has failed"
+            return _locked(state) or ("" if state.proof_is_open(pack) else "a part of the proof is known")
         case "ask":
-            return _may_ask(action.argument, state, pack)
+            return _not_to_ask(action.argument, state, pack)
         case "handoff":
-            return True
+            return ""
 
 
 def may_execute(state: DialogueState, pack: Pack) -> bool:
     """Whether the present task may be carried out now."""
-    if not _complete(state, pack):
-        return False
-    return not pack.tasks[str(state.task)].confirm or state.confirmation == "given"
+    return not (_incomplete(state, pack) or _without_yes(state, pack))
 
 
-def _complete(state: DialogueState, pack: Pack) -> bool:
-    """All values there and valid, and the customer known where that is required."""
-    return (
-        state.task is not None
-        and not state.missing(pack)
-        and not state.needs_authentication(pack)
-        and not set(state.invalid) & set(pack.tasks[state.task].slots)
+def _without_yes(state: DialogueState, pack: Pack) -> str:
+    needed = pack.tasks[str(state.task)].confirm and state.confirmation != "given"
+    return "the customer has not said yes" if needed else ""
+
+
+def _incomplete(state: DialogueState, pack: Pack) -> str:
+    """What keeps the present task: a value that is missing or not valid, or who the customer is."""
+    if state.task is None:
+        return NO_TASK
+    if state.needs_authentication(pack):
+        return _locked(state) or _missing(state.missing_proof(pack), pack) or "the customer is not identified"
+    invalid = [slot for slot in pack.tasks[state.task].slots if slot in state.invalid]
+    return _missing(state.missing(pack), pack) or (
+        f"{pack.slots[invalid[0]].label}: not valid" if invalid else ""
     )
 
 
-def _may_ask(slot: str, state: DialogueState, pack: Pack) -> bool:
+def _missing(slots: tuple[str, ...], pack: Pack) -> str:
+    return f"{pack.slots[slots[0]].label}: missing" if slots else ""
+
+
+def _locked(state: DialogueState) -> str:
+    return "too many proofs of identity failed" if state.locked else ""
+
+
+def _busy(state: DialogueState) -> str:
+    if state.task is not None:
+        return "a task is open"
+    if state.question is not None:
+        return "a question is open"
+    return "what was taken back is to be confirmed" if state.cancelled else ""
+
+
+def _not_to_ask(slot: str, state: DialogueState, pack: Pack) -> str:
     if state.task is None:
-        return False
-    if state.needs_authentication(pack) and (state.locked or slot not in proof_slots(pack)):
-        return False  # first who, then what
+        return NO_TASK
+    if state.needs_authentication(pack):  # first who, then what
+        if state.locked:
+            return _locked(state)
+        if slot not in proof_slots(pack):
+            return "first who the customer is"
     missing = state.missing(pack)
     if slot in missing[:1]:  # the pack knows in which order they are best asked
-        return True
+        return ""
+    relevant = slot in relevant_slots(state.task, state.customer_id is not None, pack)
     if slot in state.invalid:
-        return slot in relevant_slots(state.task, state.customer_id is not None, pack)
+        return "" if relevant else NOT_OF_TASK
     if missing:
-        return False
+        return f"first {pack.slots[missing[0]].label}"
+    if not relevant:
+        return NOT_OF_TASK
     value = state.slots.get(slot)
     doubted = value is not None and value.confidence < DOUBTFUL and value.turn == state.turn
-    return doubted and slot in relevant_slots(state.task, state.customer_id is not None, pack)
+    return "" if doubted else "not in doubt"

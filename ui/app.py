@@ -10,6 +10,7 @@ from starlette.routing import Match
 from chatbot.api import ApiConfig, create_api
 from chatbot.assembly import build_chatbot
 from chatbot.bot import Chatbot
+from chatbot.learning import Learning
 from chatbot.logs import configure_logging
 from chatbot.portal import load_portal
 from chatbot.rates import RateConfig
@@ -40,12 +41,15 @@ def create_app() -> FastAPI:
         open_api=settings.open_api,
         demo=settings.demo,
     )
-    return create_app_for(bot, config)
+    return create_app_for(bot, config, Learning(bot.store.engine, bot.pack, settings.runs))
 
 
-def create_app_for(bot: Chatbot, config: ApiConfig | None = None) -> FastAPI:
+def create_app_for(
+    bot: Chatbot, config: ApiConfig | None = None, learning: Learning | None = None
+) -> FastAPI:
     """The API of `bot` under /v1, /healthz, /readyz and /docs, its chat page on /, and /desk for staff."""
     config = config or ApiConfig()
+    learning = learning or Learning(bot.store.engine, bot.pack, Settings().runs)
     demo = find_demo(bot.pack) if config.demo else None
     if demo is not None:
         config = replace(config, portal=config.portal.with_site(demo.site))
@@ -69,7 +73,7 @@ def create_app_for(bot: Chatbot, config: ApiConfig | None = None) -> FastAPI:
     add_widget(app, config.portal)
     if demo is not None:
         add_demo(app, demo)
-    add_staff_pages(app, bot)
+    add_staff_pages(app, bot, learning)
     gr.mount_gradio_app(
         app,
         build_page(bot, app.state.access),

@@ -3,21 +3,27 @@
 import json
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Request
-from fastapi.responses import Response
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy import Engine
 
 from chatbot import label_studio
 from chatbot.bot import Chatbot
+from chatbot.explanation import Explainer, as_json
+from chatbot.learning import Learning
 from storage import review
 from storage.insights import look
+from storage.played import UnknownTurn
 from ui.guard import staff_of
 from ui.insights_view import as_csv, period
 
 MOST_TASKS = 1000
+TurnNumber = Annotated[int, PathParameter(ge=1, le=999_999)]
+REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 
 
-def add_downloads(app: FastAPI, bot: Chatbot) -> None:
+def add_downloads(app: FastAPI, bot: Chatbot, explainer: Explainer, learning: Learning) -> None:
     engine: Engine = bot.store.engine
     pack = bot.pack
 
@@ -38,6 +44,24 @@ def add_downloads(app: FastAPI, bot: Chatbot) -> None:
         tasks = label_studio.write_tasks(review.find(engine, pack.name, limit=MOST_TASKS), pack)
         text = json.dumps(tasks, ensure_ascii=False)
         return give(request, "label_studio.export", "label-studio.json", len(tasks), text, "application/json")
+
+    @app.get("/review/explanations/{conversation_id}/{turn}", include_in_schema=False)
+    def give_explanation(conversation_id: str, turn: TurnNumber, request: Request) -> JSONResponse:
+        staff = staff_of(request.scope)
+        assert staff is not None  # the guard has let in nobody else
+        try:
+            found = explainer.explain(conversation_id, turn, staff)
+        except UnknownTurn as error:
+            raise HTTPException(404, str(error)) from None
+        return JSONResponse(as_json(found), headers={"cache-control": "no-store"})
+
+    @app.get("/learning/reports/{job}", include_in_schema=False)
+    def give_report(job: str) -> FileResponse:
+        report = learning.report(job)
+        if report is None:
+            raise HTTPException(404, "There is no such report.")
+        headers = {"content-security-policy": REPORT_POLICY, "cache-control": "no-store"}
+        return FileResponse(report, media_type="text/html", headers=headers)
 
     @app.get("/insights/insights.csv", include_in_schema=False)
     def give_insights(days: Annotated[int, Query(ge=1, le=3660)] = 30, site: str = "") -> Response:

@@ -17,7 +17,7 @@ COOKIE = "staff"
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 EVERYBODY: tuple[Role, ...] = ("agent", "supervisor", "administrator")
 SUPERVISORS: tuple[Role, ...] = ("supervisor", "administrator")
-ROLES = {"/desk": EVERYBODY, "/review": EVERYBODY, "/insights": SUPERVISORS}
+ROLES = {"/desk": EVERYBODY, "/review": EVERYBODY, "/insights": SUPERVISORS, "/learning": SUPERVISORS}
 """Page → who may see it."""
 SAFE_METHODS = ("GET", "HEAD")
 HEADERS = {

@@ -1,6 +1,7 @@
 """The review: turns that went wrong are found, corrected and approved, and the bot is taught with them."""
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
@@ -9,23 +10,27 @@ from typing import Any, cast
 import gradio as gr
 
 from chatbot.bot import Chatbot
+from chatbot.explanation import Explainer
 from chatbot.label_studio import intents_of
 from chatbot.marked_text import mark, read_marks
 from chatbot.new_intents import MOST, propose
 from chatbot.stand_ins import stand_in
 from dialog_policy.rules import action_set
 from domains.schema import OUT_OF_SCOPE
+from nlu.parser import ModelError
 from storage import review
 from storage.database import StorageError
 from storage.records import Review
 from storage.staff import Staff
 from ui import review_view as view
+from ui.explanation_view import show_explanation
 from ui.staff_page import PICK, show_header, who
 
 PAGE = 20
 REASONS = [("Everything", ""), *((view.REASONS[reason], reason) for reason in review.REASONS)]
 STATUSES = [("To do", ""), ("Corrected", "corrected"), ("Approved", "approved"), ("Dismissed", "dismissed")]
 REVIEWERS_AT_ONCE = 16
+TURN = re.compile(r"[0-9]{0,6}")
 
 Updates = dict[Any, Any]
 Key = str
@@ -37,8 +42,8 @@ logger = logging.getLogger(__name__)
 class ReviewPage:
     """The components of the page, and what happens when somebody touches them."""
 
-    def __init__(self, bot: Chatbot) -> None:
-        self.bot, self.pack = bot, bot.pack
+    def __init__(self, bot: Chatbot, explainer: Explainer) -> None:
+        self.bot, self.pack, self.explainer = bot, bot.pack, explainer
         domain = self.pack.domain
         self.blocks = gr.Blocks(
             title=f"Review – {domain.business}", analytics_enabled=False, fill_height=True
@@ -47,6 +52,7 @@ class ReviewPage:
         with self.blocks:
             self.places = gr.State([])
             self.picked = gr.State(None)
+            self.explained = gr.State(None)
             self.header = gr.HTML(elem_id="top")
             with gr.Row(elem_id="desk", equal_height=False) as self.room:
                 with gr.Column(elem_id="queue"):
@@ -81,7 +87,23 @@ class ReviewPage:
                             self.approve = gr.Button("Approve", variant="primary", elem_id="approve")
                             self.save = gr.Button("Save", elem_id="save")
                             self.dismiss = gr.Button("Nothing to learn", elem_id="dismiss")
+                    self.why = gr.Button(
+                        "Why did it do that?", size="sm", elem_classes=["act"], visible=False
+                    )
+                    with gr.Column(visible=False, elem_id="explanation") as self.explanation:
+                        self.reasons = gr.HTML()
+                        with gr.Row(elem_id="turning"):
+                            self.earlier = gr.Button("← Turn before", size="sm", elem_classes=["act"])
+                            self.later = gr.Button("Turn after →", size="sm", elem_classes=["act"])
+                            self.enough = gr.Button("Close", size="sm", elem_classes=["act"])
                 with gr.Column(elem_id="side"):
+                    self.wanted = gr.Textbox(
+                        label="Why, in any conversation",
+                        info="Its id; for another turn than the first id:turn.",
+                        max_length=80,
+                        submit_btn="Look",
+                        elem_id="wanted",
+                    )
                     self.proposals = gr.HTML(view.NO_PROPOSALS, elem_id="proposals")
                     self.search = gr.Button("Look for new intents", size="sm", elem_classes=["act"])
                     gr.HTML(view.DOWNLOADS, elem_id="notes")
@@ -90,7 +112,8 @@ class ReviewPage:
     def _connect(self) -> None:
         listing = [self.cards, self.newer, self.older, self.places]
         editing = [self.room, self.scene, self.editor, self.intent, self.text, self.action]
-        everything = [*listing, *editing, self.approve, self.picked]
+        explaining = [self.explanation, self.reasons, self.earlier, self.later, self.explained]
+        everything = [*listing, *editing, self.approve, self.picked, self.why, *explaining]
         filters = [self.reason, self.status, self.places, self.picked]
         form = [self.intent, self.text, self.action]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -108,6 +131,12 @@ class ReviewPage:
         }
         for button, status in acts.items():
             button.click(self._deciding(status), [*filters, *form], everything, **quiet)
+        asking = [self.room, *explaining]
+        self.why.click(self.explain, self.picked, asking, **quiet | {"show_progress": "minimal"})
+        self.wanted.submit(self.explain, self.wanted, asking, **quiet | {"show_progress": "minimal"})
+        self.earlier.click(self.explain_earlier, self.explained, asking, **quiet)
+        self.later.click(self.explain_later, self.explained, asking, **quiet)
+        self.enough.click(self.stop_explaining, None, asking, **quiet)
         self.search.click(
             self.look_for_intents, None, self.proposals, api_visibility="private", show_progress="minimal"
         )
@@ -141,6 +170,33 @@ class ReviewPage:
 
     def leave(self, reason: str, status: str, places: list[Any], _: Key, request: gr.Request) -> Updates:
         return self._list(who(request), reason, status, places, None)
+
+    def explain(self, key: Key, request: gr.Request) -> Updates:
+        """Of the turn `key`; a conversation alone means its first."""
+        conversation, _, turn = key.strip().partition(":")
+        number = int(turn or "1") if TURN.fullmatch(turn) else 0
+        try:
+            found = self.explainer.explain(conversation, number, who(request))
+        except (StorageError, ModelError) as error:
+            gr.Warning(escape(str(error)), title="Not explained")
+            return dict(gr.skip())
+        return {
+            self.room: gr.update(elem_classes=["working"]),
+            self.explanation: gr.update(visible=True),
+            self.reasons: show_explanation(found),
+            self.earlier: gr.update(interactive=number > 1),
+            self.later: gr.update(interactive=number < found.turns),
+            self.explained: (conversation, number),
+        }
+
+    def explain_earlier(self, explained: tuple[str, int], request: gr.Request) -> Updates:
+        return self.explain(f"{explained[0]}:{explained[1] - 1}", request)
+
+    def explain_later(self, explained: tuple[str, int], request: gr.Request) -> Updates:
+        return self.explain(f"{explained[0]}:{explained[1] + 1}", request)
+
+    def stop_explaining(self) -> Updates:
+        return {self.explanation: gr.update(visible=False), self.reasons: "", self.explained: None}
 
     def look_for_intents(self) -> str:
         found = review.find(self.bot.store.engine, self.pack.name, "out_of_scope", limit=MOST)
@@ -204,6 +260,8 @@ class ReviewPage:
             self.places: places,
             self.picked: picked,
             self.room: gr.update(elem_classes=["working"] if picked else []),
+            self.why: gr.update(visible=False),
+            **self.stop_explaining(),
         }
         finding = self._finding(picked) if picked else None
         if finding is None:
@@ -230,6 +288,7 @@ class ReviewPage:
             self.text: mark(text, labels),
             self.action: gr.update(value=action),
             self.approve: gr.update(visible=staff.supervises),
+            self.why: gr.update(visible=True),
         }
 
 

@@ -9,11 +9,14 @@ from starlette.requests import Request
 
 from chatbot.bot import Chatbot
 from chatbot.desk import AgentDesk
+from chatbot.explanation import Explainer
+from chatbot.learning import Learning
 from storage.desk import Desk
 from ui.desk import DeskPage
 from ui.downloads import add_downloads
 from ui.guard import ROLES, StaffGuard, staff_of
 from ui.insights import InsightsPage
+from ui.learning import LearningPage
 from ui.review import ReviewPage
 from ui.sign_in import add_sign_in
 from ui.staff_page import ENDED
@@ -22,15 +25,17 @@ from ui.theme import build_theme
 FOLDER = Path(__file__).parent
 
 
-def add_staff_pages(app: FastAPI, bot: Chatbot) -> None:
+def add_staff_pages(app: FastAPI, bot: Chatbot, learning: Learning) -> None:
     """To be called before anything is mounted on /, which takes all that is left."""
     engine = bot.store.engine
     add_sign_in(app, engine, bot.pack.domain.business, tuple(ROLES))
     desk = AgentDesk(bot, Desk(engine, outbox=bot.store.outbox))
     _mount(app, DeskPage(desk).blocks, "/desk")
-    add_downloads(app, bot)
-    _mount(app, ReviewPage(bot).blocks, "/review")
+    explainer = Explainer(bot)
+    add_downloads(app, bot, explainer, learning)
+    _mount(app, ReviewPage(bot, explainer).blocks, "/review")
     _mount(app, InsightsPage(bot).blocks, "/insights")
+    _mount(app, LearningPage(bot, learning).blocks, "/learning")
     app.add_middleware(StaffGuard, engine=engine)
 
 

@@ -36,7 +36,7 @@ now = int(time.time())
         "expired": token(iat=now - 600, exp=now - 300),
         "no expiry": token(exp=None),
         "a life of a day": token(exp=now + 86_400),
-        "from the future": token(iat=now + 600, exp=now + 700),
+        "from the future": token(iat=now + 50_000, exp=now + 50_100),
         "another site": token(aud="blog"),
         "no audience": token(aud=None),
         "no customer": token(sub=None),

@@ -11,10 +11,8 @@ from sqlalchemy import Engine, text
 
 from dialog_policy.env import DialogueEnv, Reward
 from dialog_policy.experience import gather, sift
-from dialog_policy.fine_tuning import FineTuneConfig
 from dialog_policy.fitted_errors import fit_errors
-from dialog_policy.fitted_population import FitConfig
-from dialog_policy.judge import JudgeConfig, wanted_by
+from dialog_policy.judge import wanted_by
 from dialog_policy.offline_learning import (
     ConservativeConfig,
     ImitationConfig,
@@ -24,7 +22,7 @@ from dialog_policy.offline_learning import (
 from dialog_policy.policy import LearnedPolicy, load_policy
 from dialog_policy.population import Population
 from dialog_policy.report import write_report
-from dialog_policy.retraining import RetrainConfig, Retraining, read_log, retrain
+from dialog_policy.retraining import TRIAL, Retraining, read_log, retrain
 from dialog_policy.simulation import SimulationConfig, simulate
 from domains.schema import OUT_OF_SCOPE, Pack
 from nlu.errors import NluErrors
@@ -33,15 +31,6 @@ from storage.logs import LogError
 from storage.migration import upgrade
 from tests.dialog_policy.conftest import KINDS, MakeEnv
 from tests.shipped import SETTINGS
-
-SMALL = RetrainConfig(
-    fit=FitConfig(episodes=2, steps=200),
-    imitation=ImitationConfig(steps=20),
-    conservative=ConservativeConfig(steps=30),
-    tuning=FineTuneConfig(steps=256, environments=2, rollout=128, rehearsed=5),
-    judge=JudgeConfig(resamples=4),
-    simulated=10,
-)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +57,7 @@ def measured(pack: Pack) -> NluErrors:
 
 @pytest.fixture(scope="module")
 def run(engine: Engine, pack: Pack, live: LearnedPolicy, measured: NluErrors) -> Retraining:
-    return retrain(engine, pack, live, measured, SMALL)
+    return retrain(engine, pack, live, measured, TRIAL)
 
 
 def test_that_every_way_of_learning_is_judged(run: Retraining) -> None:
@@ -190,5 +179,5 @@ def test_that_a_decision_without_probability_stops_the_retraining(
         opened.execute(text("PRAGMA ignore_check_constraints = ON"))
         opened.execute(text("UPDATE decisions SET probability = 0 WHERE rowid = 7"))
     with pytest.raises(LogError, match="without its probability"):
-        retrain(engine, pack, live, measured, SMALL)
+        retrain(engine, pack, live, measured, TRIAL)
     engine.dispose()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dialog_policy.rules import MAX_STEPS, action_set, allowed, concrete, may_execute
+from dialog_policy.rules import MAX_STEPS, action_set, allowed, concrete, may_execute, refusals
 from domains.schema import Pack
 from storage.actions import Action
 from storage.slots import SlotValue
@@ -216,3 +216,23 @@ def test_that_no_random_conversation_executes_what_the_customer_did_not_agree_to
         assert env.customer.wrong_executions == 0, f"episode {episode}"
     assert executed > 50
     assert confirmed > 5
+
+
+def test_every_forbidden_action_has_a_reason_in_words_and_no_other_has_one(
+    pack: Pack, states: list[DialogueState]
+) -> None:
+    actions = action_set(pack)
+    for state in states[:500]:
+        reasons = refusals(state, pack, actions)
+        assert [not why for why in reasons] == allowed(state, pack, actions).tolist()
+        assert not any("None" in why or "_" in why for why in reasons)
+
+
+def test_the_reasons_name_what_is_missing(pack: Pack) -> None:
+    state = DialogueState(turn=1, task="transfer_money", customer_id="1")
+    why = dict(zip(action_set(pack), refusals(state, pack, action_set(pack)), strict=True))
+    assert why[Action("execute")] == why[Action("confirm")]
+    assert why[Action("execute")].endswith(": missing")
+    assert why[Action("greet")] == "there is no greeting to return"
+    angry = refusals(replace(state, wants_person=True), pack, action_set(pack))
+    assert set(angry) == {"", "the customer wants a person"}
