@@ -14,6 +14,7 @@ from dialog_policy.evaluate import evaluate
 from dialog_policy.policy import RulePolicy, save_policy
 from dialog_policy.population import load_population
 from dialog_policy.train import TrainConfig, demonstrate, export, train
+from dialog_policy.varied import VariedEnv
 from domains.loader import load_pack
 
 Users = Annotated[str, typer.Option(help="`default`, or a YAML file that describes the simulated customers.")]
@@ -26,6 +27,10 @@ def train_policy(
     out: Annotated[Path, typer.Option(help="Folder for the policy, checkpoints and logs.")],
     users: Users = "default",
     nlu_error: Error = None,
+    varied: Annotated[
+        bool,
+        typer.Option(help="Vary customers and errors around what is described."),
+    ] = True,
     steps: Annotated[int, typer.Option(min=1)] = TrainConfig.steps,
     seed: int = 0,
     version: Annotated[str, typer.Option(help="Name under which decisions are logged.")] = "ppo-1",
@@ -38,9 +43,11 @@ def train_policy(
     population = load_population(users)
     errors = errors_for(settings, population, nlu_error, pack)
     config = TrainConfig(steps=steps, seed=seed)
+    kind = VariedEnv if varied else DialogueEnv
     env = DialogueEnv(pack, population, errors)
-    shown = demonstrate(RulePolicy(pack), env, config.imitated_episodes, seed + 77)
-    model = train(lambda s: DialogueEnv(pack, population, errors, s), config, out, shown)
+    practice = kind(pack, population, errors, seed)
+    shown = demonstrate(RulePolicy(pack), practice, config.imitated_episodes, seed + 77)
+    model = train(lambda s: kind(pack, population, errors, s), config, out, shown)
     policy = export(model, env, version)
     save_policy(policy, out, asdict(config))
     show({"out": str(out), **evaluate(policy, env, 500, seed + 1)}, json)

@@ -10,7 +10,7 @@ from storage.actions import Action
 from storage.slots import relevant_slots
 from storage.state import DialogueState
 
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 """Raise it with every change of meaning, order or number: logs and policies carry it."""
 
 
@@ -44,10 +44,12 @@ def _features(state: DialogueState, pack: Pack, actions: tuple[Action, ...]) -> 
     yield "completed_tasks", min(len(state.completed) / 2, 1.0)
     yield "results", min(len(state.results) / 2, 1.0)
     yield "alternatives", float(len(state.alternatives) == 2)
+    yield "switched_task", float(bool(state.waiting) and state.task in state.alternatives)
     yield "authenticated", float(state.customer_id is not None)
     yield "needs_authentication", float(state.needs_authentication(pack))
     yield "authentication_failures", min(state.authentication_failures / 3, 1.0)
     yield "locked", float(state.locked)
+    yield "tried", float(bool(state.tried))
     yield "missing", min(len(state.missing(pack)) / 5, 1.0)
     yield "confirmation_asked", float(state.confirmation == "asked")
     yield "confirmation_given", float(state.confirmation == "given")
@@ -57,7 +59,7 @@ def _features(state: DialogueState, pack: Pack, actions: tuple[Action, ...]) -> 
     relevant = relevant_slots(state.task, state.customer_id is not None, pack) if state.task else ()
     missing = state.missing(pack)
     for slot in pack.askable:
-        value = state.slots.get(slot)
+        value = state.slots.get(slot) or state.tried.get(slot)
         yield f"{slot}.missing", float(slot in missing)
         yield (
             f"{slot}.confidence",

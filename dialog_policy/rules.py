@@ -20,7 +20,7 @@ PATIENCE_WITH_FAILURE = 3
 """Messages in a row without progress after which a person takes over."""
 PATIENCE_WITH_ANGER = 2
 """Insults after which a person takes over."""
-CERTAIN = 0.7
+CERTAIN = 0.9
 """Probability above which a wish is not put in question."""
 UNANSWERED = 0.3
 """Out-of-scope score above which the bot may say that it cannot help."""

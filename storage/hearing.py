@@ -44,7 +44,7 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
     )
     wishes = tuple(wish for wish in heard.wishes if wish in pack.intents)
     state = _take_wishes(state, before, wishes, heard, pack)
-    state = _take_values(state, before, wishes, heard, pack)
+    state = _take_values(state, before, wishes, heard, pack).with_rest_of_proof(pack)
     if _moved(before, state):
         return replace(state, failures=0)
     if "remark" in wishes:
@@ -82,9 +82,12 @@ def _take_wishes(
 ) -> DialogueState:
     probability = {score.intent: score.probability for score in heard.intents}
     requests = [wish for wish in wishes if pack.intents[wish].kind != "social"]
-    if requests:
-        state = replace(state, alternatives=_alternatives(heard.intents, pack))
     tasks = [wish for wish in requests if wish in pack.tasks]
+    if requests:
+        alternatives = _alternatives(heard.intents, pack)
+        if before.task and tasks and before.task not in (*tasks, *alternatives):
+            alternatives = (tasks[0], before.task)  # misheard, perhaps, and the task is still wanted
+        state = replace(state, alternatives=alternatives)
     agreed = "affirm" in wishes and before.confirmation == "asked" and _consents(heard, pack)
     if agreed:
         later = [task for task in tasks if task not in (state.task, *state.waiting)]

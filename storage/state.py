@@ -58,6 +58,8 @@ class DialogueState:
     customer_id: str | None = None
     authentication_failures: int = 0
     locked: bool = False
+    tried: Mapping[str, SlotValue] = field(default_factory=dict)
+    """The proof of identity that failed; what the customer does not give anew of it is tried again."""
     failures: int = 0
     """Messages in a row that brought the conversation no further."""
     top_probability: float = 0.0
@@ -119,6 +121,17 @@ class DialogueState:
     def proof_is_open(self, pack: Pack) -> bool:
         """Whether nothing of the authentication is known, as after a check that failed."""
         return len(self.missing_proof(pack)) == len(pack.domain.authentication.slots) > 1
+
+    def with_rest_of_proof(self, pack: Pack) -> "DialogueState":
+        """The failed proof again, with what has been given anew; as it is where nothing has."""
+        if not self.tried or self.proof_is_open(pack):
+            return self
+        missing = self.missing_proof(pack)
+        entries = pack.domain.authentication.slots
+        options = [(entry,) if isinstance(entry, str) else entry for entry in entries]
+        rest = {name for names in options if names[0] in missing for name in names}
+        kept = {name: value for name, value in self.tried.items() if name in rest}
+        return replace(self, slots={**self.slots, **kept}, tried={})
 
     def needs_authentication(self, pack: Pack) -> bool:
         if self.task is None or self.customer_id is not None:
@@ -232,6 +245,7 @@ def recognise(state: DialogueState, customer_id: str, pack: Pack) -> DialogueSta
         customer_id=customer_id,
         authentication_failures=0,
         locked=False,
+        tried={},
         asked=None if state.asked in proof else state.asked,
     )
 
@@ -242,10 +256,17 @@ def _record_authentication(state: DialogueState, result: ActionResult, pack: Pac
         # An account given as proof alone, in answer to the question for it, is not the one the task is about.
         only_proof = set() if state.alternatives else proof - _first_proofs(pack)
         slots = {n: v for n, v in state.slots.items() if n not in only_proof or v.turn < state.turn}
-        return replace(state, slots=slots, customer_id=result.facts["customer_id"], authentication_failures=0)
+        return replace(
+            state,
+            slots=slots,
+            customer_id=result.facts["customer_id"],
+            authentication_failures=0,
+            tried={},
+        )
     return replace(
         state,
         slots={name: value for name, value in state.slots.items() if name not in proof},
+        tried={name: value for name, value in state.slots.items() if name in proof},
         authentication_failures=state.authentication_failures + 1,
         locked=result.outcome == "locked"
         or state.authentication_failures + 1 >= pack.domain.authentication.attempts,

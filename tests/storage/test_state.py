@@ -421,6 +421,35 @@ def test_that_three_failed_authentications_lock(talk: Talk, pack: Pack) -> None:
         assert talk.state.missing_proof(pack) == ("name", "ssn", "card_number")
 
 
+def test_that_one_part_given_anew_completes_the_proof_that_failed(talk: Talk, pack: Pack) -> None:
+    prove(talk.says("balance", "check_balance")).gets("verify_identity", "not_matched")
+    talk.says("sorry, 4822", "inform", ssn="4822")
+    assert talk.state.missing_proof(pack) == ()
+    assert talk.values == {"name": "Dana Whitfield", "ssn": "4822", "card_number": "6467"}
+    talk.gets("verify_identity", "verified", first_name="Dana", customer_id="7")
+    assert talk.state.tried == {}
+
+
+def test_that_another_proof_of_the_same_kind_takes_the_place_of_the_one_that_failed(
+    talk: Talk, pack: Pack
+) -> None:
+    prove(talk.says("balance", "check_balance")).gets("verify_identity", "not_matched")
+    talk.says("account 4400127316", "inform", account_number="4400127316")
+    assert talk.state.missing_proof(pack) == ()
+    assert talk.values == {"name": "Dana Whitfield", "ssn": "4821", "account_number": "4400127316"}
+
+
+def test_that_a_failed_proof_is_not_tried_again_while_nothing_of_it_is_new(talk: Talk, pack: Pack) -> None:
+    prove(talk.says("balance", "check_balance")).gets("verify_identity", "not_matched")
+    talk.says("hm", "remark")
+    assert talk.state.missing_proof(pack) == ("name", "ssn", "card_number")
+
+
+def test_that_another_wish_in_the_middle_of_a_task_can_be_put_in_question(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("my card", "report_lost_card")
+    assert known.state.alternatives == ("report_lost_card", "transfer_money")
+
+
 def test_that_the_banks_own_lock_holds_at_once(talk: Talk) -> None:
     prove(talk.says("balance", "check_balance")).gets("verify_identity", "locked")
     assert talk.state.locked

@@ -187,7 +187,7 @@ def test_on_a_small_screen_the_chat_covers_the_page_and_keeps_the_focus(page: Pa
     expect(page.locator("deskmoe-chat [role=dialog]")).to_have_attribute("aria-modal", "true")
     for _ in range(12):
         page.keyboard.press("Tab")
-        # The frame has a process of its own: the focus travels through the browser and arrives a moment later.
+        # The frame has a process of its own: the focus travels through the browser, for a moment.
         page.wait_for_function("document.activeElement.localName === 'deskmoe-chat'")
     page.get_by_role("button", name="Close chat").click()
     expect(page.locator("deskmoe-chat .panel")).to_be_hidden()
