@@ -75,7 +75,7 @@ def measure(runs: Path, seed: int, episodes: int) -> list[dict[str, Any]]:
         env = DialogueEnv(pack, population, errors)
         for name, policy in policies.items():
             figures = evaluate(policy, env, episodes, TEST_SEED + seed)
-            rows.append({"error": error, "seed": seed, "policy": name, **figures})
+            rows.append({**figures, "error": error, "seed": seed, "policy": name})
     return rows
 
 

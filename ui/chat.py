@@ -127,9 +127,11 @@ class ChatPage:
         self.blocks.load(self.load, self.session, everything, js=SESSION, **quiet)
         self.session.change(None, self.session, None, js=KEEP, **quiet)
         self.renew.click(self.start, None, everything, **quiet)
-        self.box.submit(self.send_typed, [self.box, self.session, self.nonce], everything, **quiet)
-        self.suggestions.select(self.send_pressed, [self.session, self.nonce], everything, **quiet)
-        self.person.click(self.send_wish_for_person, [self.session, self.nonce], everything, **quiet)
+        # Also while a reply is still being shown: Gradio would let such a message drop without a word.
+        sending = {**quiet, "trigger_mode": "multiple"}
+        self.box.submit(self.send_typed, [self.box, self.session, self.nonce], everything, **sending)
+        self.suggestions.select(self.send_pressed, [self.session, self.nonce], everything, **sending)
+        self.person.click(self.send_wish_for_person, [self.session, self.nonce], everything, **sending)
         self.timer.tick(self.poll, [self.session, self.seen], everything, **quiet)
         self.chat.like(self.rate, self.session, None, **quiet)
 

@@ -50,6 +50,19 @@ def test_enter_sends(chat: Page) -> None:
     expect_reply(chat, "Is there anything else?")
 
 
+def test_messages_sent_while_the_bot_still_answers_are_answered_in_their_order(
+    chat: Page, bot: StandInBot
+) -> None:
+    bot.thinking = 0.5
+    texts = ("first", "second", "third")
+    for text in texts:
+        send(chat, text)
+        expect(chat.get_by_label("Your message")).to_have_value("")
+    expect(said_by("user", chat)).to_have_text(list(texts))
+    expect(said_by("bot", chat)).to_have_count(1 + 2 * len(texts))
+    assert [text for _, text, _ in bot.calls] == list(texts)
+
+
 def test_a_quick_reply_sends_its_text_and_goes_away(chat: Page, bot: StandInBot) -> None:
     send(chat, "transfer")
     expect_reply(chat, CONFIRM)

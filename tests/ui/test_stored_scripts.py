@@ -25,7 +25,7 @@ from tests.stand_in_bot import StandInBot
 from tests.ui.conftest import PATIENCE_MS
 from tests.ui.desk import PERSON, SCRIPT, cases, desk_bot, hand_over, hire, new_page, press, sign_in, talk
 from tests.ui.test_widget import bubble, frame
-from tests.ui.window import SETTLE_MS, said_by, send
+from tests.ui.window import said_by, send
 from ui.app import create_app_for
 
 pytestmark = pytest.mark.browser
@@ -108,7 +108,6 @@ def test_the_chat_shows_what_both_sides_write(bot: Chatbot, url: str, page: Page
     expect(said_by("user", page)).to_have_text(ATTACK)
     expect(said_by("bot", page)).to_have_count(2)
     expect(page.locator("#chat.typing")).to_have_count(0)
-    page.wait_for_timeout(SETTLE_MS)
     send(page, f"I am {NAME}")
     expect(said_by("bot", page)).to_have_count(3)
     page.reload()
@@ -128,7 +127,6 @@ def test_the_frame_and_the_page_around_it_show_what_comes_from_a_colleague(
     expect(frame(page).locator("#chat [data-testid=user]").last).to_have_text(ATTACK)
     expect(frame(page).locator("#chat [data-testid=bot]").last).to_have_text("Is there anything else?")
     expect(frame(page).locator("#chat.typing")).to_have_count(0)
-    page.wait_for_timeout(SETTLE_MS)
     frame(page).get_by_role("button", name="Talk to a person").click()
     expect(frame(page).locator("#chat [data-testid=bot]").last).to_contain_text("passed you on")
     (conversation,) = {name for name, _, _ in bot.calls}

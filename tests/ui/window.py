@@ -4,9 +4,6 @@ from playwright.sync_api import Locator, Page, expect
 
 GREETING = "Hello, I am Marlow. How can I help you today?"
 
-SETTLE_MS = 250
-"""From the last word to the end of Gradio's event; until then it takes no second one."""
-
 
 def visit(page: Page, url: str) -> Page:
     page.goto(url)
@@ -28,7 +25,6 @@ def expect_reply(page: Page, text: str) -> None:
     """Waits until the reply that ends with the message `text` is complete."""
     expect(said_by("bot", page).last).to_have_text(text)
     expect(page.locator("#chat.typing")).to_have_count(0)
-    page.wait_for_timeout(SETTLE_MS)
 
 
 def suggestion(page: Page, label: str) -> Locator:
