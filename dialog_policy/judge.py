@@ -18,6 +18,7 @@ from dialog_policy.offline_evaluation import (
     doubly_robust,
     effective_size,
     importance_sampled,
+    trust,
 )
 from dialog_policy.policy import LearnedPolicy
 
@@ -90,7 +91,7 @@ def judge(
     gains = np.array(draws)[:, 0, 2] - np.array(draws)[:, 1, 2]
     covered = coverage(experience, sides[0].ratios, experience.weights)
     effective = effective_size(experience, sides[0].ratios, experience.weights)
-    allowance = config.unseen * (1 - covered)
+    allowance = config.unseen * (1 - covered * trust(effective))
     gain = Estimate.of(values[0, 2] - values[1, 2], float(gains.std(ddof=1)), allowance)
     verdict, words = _verdict(gain, effective, covered, experience, config)
     return Judgement(
@@ -177,7 +178,7 @@ def _verdict(
             f"Not enough data: {found}, and no logged conversation explored, so that the log shows nothing "
             "but what the live policy does. Serve with CHATBOT_EXPLORE=0.2 for a while."
         )
-    unseen = config.unseen * (1 - covered)
+    unseen = config.unseen * (1 - covered * trust(effective))
     if unseen > max(gain.value, config.worthwhile):
         return "not enough data", (
             f"Not enough data: {found}. {1 - covered:.0%} of what it would do was never tried, and no number "

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from dialog_policy.experience import Experience
 from dialog_policy.fitted_evaluation import Values
 
+HALF_TRUSTED = 10.0
+"""Conversations on which a correction must rest to count by half."""
+
 
 @dataclass(frozen=True)
 class Ratios:
@@ -67,14 +70,21 @@ def doubly_robust(
 ) -> float:
     """The fitted value, corrected by what it gets wrong where the log shows it (Jiang and Li 2016).
 
-    What the log does not show is not extrapolated: there the fitted value stands alone.
+    What the log does not show is not extrapolated: there the fitted value stands alone. The fewer
+    conversations the correction rests on, the less it counts (shrinkage, as in Su et al. 2020).
     """
     shares, sums = ratios.weigh(weights, experience.explored)
     following = np.append(values.wanted[1:], 0.0)
     following[experience.final] = 0.0
     surprise = pad(experience, experience.rewards + following - values.taken, 0.0)
     begin = np.average(values.wanted[experience.first], weights=weights)
-    return float(begin + ((shares * surprise).sum(axis=0) / np.maximum(sums, 1.0)).sum())
+    correction = ((shares * surprise).sum(axis=0) / np.maximum(sums, 1.0)).sum()
+    return float(begin + trust(effective_size(experience, ratios, weights)) * correction)
+
+
+def trust(effective: float) -> float:
+    """How far a correction counts that rests on this many conversations: by half at `HALF_TRUSTED`."""
+    return effective / (effective + HALF_TRUSTED)
 
 
 def effective_size(experience: Experience, ratios: Ratios, weights: NDArray[np.float64]) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dialog_policy.env import Reward
 from dialog_policy.experience import Experience
 from dialog_policy.features import feature_names
-from dialog_policy.fitted_evaluation import evaluate_fitted
+from dialog_policy.fitted_evaluation import Values, evaluate_fitted
 from dialog_policy.judge import Estimate, JudgeConfig, judge
 from dialog_policy.log_reward import CONTENT, LogReward
 from dialog_policy.offline_evaluation import (
@@ -19,6 +19,7 @@ from dialog_policy.offline_evaluation import (
     doubly_robust,
     effective_size,
     importance_sampled,
+    trust,
 )
 from dialog_policy.policy import LearnedPolicy, actor
 from dialog_policy.rules import action_set
@@ -79,7 +80,20 @@ def test_that_a_wrong_fit_is_corrected_by_what_the_log_shows() -> None:
     rows = wanted(experience, plan)
     ratios, ones = Ratios.of(experience, rows), np.ones(len(experience))
     wrong = evaluate_fitted(replace(experience, rewards=experience.rewards + 5.0), rows, np.ones(len(rows)))
-    assert doubly_robust(experience, ratios, wrong, ones) == pytest.approx(true_value(plan), abs=0.6)
+    assert doubly_robust(experience, ratios, wrong, ones) == pytest.approx(true_value(plan), abs=0.9)
+
+
+def test_that_a_correction_counts_for_little_where_it_rests_on_a_handful_of_conversations() -> None:
+    experience = game(explore=1.0, chance=0.2, conversations=400)
+    rows = wanted(experience, (1, 1, 1))
+    ratios, ones = Ratios.of(experience, rows), np.ones(len(experience))
+    values = evaluate_fitted(experience, rows, np.ones(len(rows)))
+    fitted = float(values.wanted[experience.first].mean())
+    effective = effective_size(experience, ratios, ones)
+    assert 0 < effective < 10
+    wrong = Values(values.taken + 50, values.wanted)  # each decision seems fifty worse than expected
+    assert 0 < fitted - doubly_robust(experience, ratios, wrong, ones) < 150 * trust(effective) + 1
+    assert trust(effective) < 0.5 < trust(1000)
 
 
 def test_that_the_live_policy_is_worth_what_it_was_seen_to_be_worth() -> None:
