@@ -1,4 +1,4 @@
-"""How long the pages for staff look into the database where 100,000 conversations are stored.
+"""How long staff's pages take to open, and to look into the database, where 100,000 conversations are stored.
 
     python -m benchmarks.pages --database sqlite [--conversations 100000] [--seed 0]
 
@@ -19,6 +19,7 @@ from uuid import UUID
 from sqlalchemy import Engine, Table, insert, text
 
 from benchmarks.databases import fresh_databases
+from benchmarks.page_opening import open_pages
 from benchmarks.server import write
 from nlu.understanding import IntentScore, Understanding
 from storage import insights, review
@@ -39,7 +40,8 @@ DAYS = 90
 DIFFERENT = 1000
 REPEATS = 7
 INTENTS = [f"intent_{number}" for number in range(60)]
-END = datetime(2026, 6, 1, tzinfo=UTC)
+END = datetime.now(UTC).replace(microsecond=0)
+"""The pages look back from today."""
 START = END - timedelta(days=DAYS)
 ROWS = (ConversationRow, MessageRow, TurnRow, DecisionRow, ExecutionRow, HandoffRow, FindingRow)
 
@@ -228,6 +230,7 @@ def main() -> None:
                 opened.execute(text("VACUUM ANALYZE"))
         figures = {"database": options.database, "conversations": options.conversations, **measure(engine)}
         engine.dispose()
+        figures |= open_pages(url)
     write(Path(__file__).with_name(f"pages-{options.database}.json"), figures)
 
 
