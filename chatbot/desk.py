@@ -108,7 +108,8 @@ def hide(text: str, secrets: Collection[str]) -> str:
 
 def secrets_of(case: Case, pack: Pack) -> set[str]:
     """Sensitive values of the conversation, as they were written and as they were understood."""
-    values = [(name, known.value) for name, known in case.state.slots.items()]
+    known = (*case.state.slots.items(), *case.state.tried.items())
+    values = [(name, found.value) for name, found in known]
     values += [(one.slot, one.text) for heard in case.heard.values() for one in heard.entities]
     secrets = {value for name, value in values if pack.slots[name].sensitive}
     return {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}

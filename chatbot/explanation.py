@@ -206,7 +206,7 @@ def _secrets(played: PlayedTurn, pack: Pack) -> set[str]:
     """Sensitive values, as they were written in this turn and as they are known."""
     values = [(one.slot, one.text) for one in played.record.understanding.entities]
     for state in (played.before, played.record.state):
-        values += [(name, known.value) for name, known in state.slots.items()]
+        values += [(name, known.value) for name, known in (*state.slots.items(), *state.tried.items())]
     secrets = {value for name, value in values if name in pack.slots and pack.slots[name].sensitive}
     return {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
 

@@ -1,5 +1,6 @@
 """What colleagues do, and what the bot makes of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from chatbot.desk import AgentDesk, describe_slots, hide, secrets_of
 from domains.schema import Pack
 from storage.database import transaction
 from storage.desk import Case, Desk, NotYours
+from storage.slots import SlotValue
 from storage.staff import Staff, list_staff
 from storage.tables import DecisionRow, ExecutionRow, HandoffRow
 from tests.chatbot.test_bot import SCRIPT, TO_CONFIRMATION
@@ -159,3 +161,12 @@ def test_sensitive_values_are_hidden_wherever_they_stand(
     assert shown["receiving account"] == "4400127324"
     assert closed["receiving account"] == "••••"
     assert closed["amount"] == "$450.50"
+
+
+def test_what_was_tried_as_a_proof_and_failed_is_hidden_too(
+    bot: Chatbot, desk: AgentDesk, ana: Staff, pack: Pack
+) -> None:
+    case = case_of(desk, hand_over(bot, *TO_CONFIRMATION))
+    failed = replace(case.state, slots={}, tried={"ssn": SlotValue("9034", 1.0, 2)})
+    secrets = secrets_of(replace(case, state=failed, heard={}), pack)
+    assert hide("it was 9034, I think", secrets) == "it was ••••, I think"
