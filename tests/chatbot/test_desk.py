@@ -168,5 +168,4 @@ def test_what_was_tried_as_a_proof_and_failed_is_hidden_too(
 ) -> None:
     case = case_of(desk, hand_over(bot, *TO_CONFIRMATION))
     failed = replace(case.state, slots={}, tried={"ssn": SlotValue("9034", 1.0, 2)})
-    secrets = secrets_of(replace(case, state=failed, heard={}), pack)
-    assert hide("it was 9034, I think", secrets) == "it was ••••, I think"
+    assert secrets_of(replace(case, state=failed, heard={}), pack) == {"9034"}
