@@ -1,5 +1,6 @@
 """Requests that schemathesis makes from the OpenAPI document: no 5xx, and answers as the document says."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from chatbot.rates import RateConfig
 from storage.api_keys import new_api_key
 from storage.database import open_database
 from storage.migration import upgrade
+from storage.records import Owner
 
 CHECKS = (
     not_a_server_error,
@@ -28,16 +30,14 @@ CHECKS = (
 )
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str, str]:
+@pytest.fixture
+def api(tmp_path: Path) -> tuple[Any, str, str]:
     """The API's schema, a key and a conversation of that key."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('schema') / 'chatbot.db'}"
+    url = f"sqlite:///{tmp_path / 'chatbot.db'}"
     upgrade(open_database(url))
     bot = build_plain_bot(url)
     app = create_api(bot, ApiConfig(rates=RateConfig("", "", "")))
     key = new_api_key(bot.store.engine, "schemathesis", "a test")
-    from storage.records import Owner
-
     conversation = bot.start(Owner(api_key=key[0].id))
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     return schema.exclude(path_regex="events$"), key[1], conversation
