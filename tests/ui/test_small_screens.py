@@ -1,5 +1,6 @@
 """Every page on a screen of 375 points, and every control of it by the Tab key alone."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -144,7 +145,10 @@ def test_the_insights(url: str, page: Page) -> None:
     expect_usable(page)
     period = page.get_by_label("Period", exact=True)
     period.focus()
+    option = page.get_by_role("option", name="7 days")
+    expect(option).to_be_visible()
     page.keyboard.press("ArrowUp")
+    expect(option).to_have_class(re.compile(r"\bactive\b"))
     page.keyboard.press("Enter")
     expect(page.locator("#csv a")).not_to_have_attribute("href", "/insights/insights.csv?days=30&site=")
 
