@@ -211,7 +211,9 @@ def test_reset_forgets_the_conversation(page: Page, bot: StandInBot) -> None:
     ask(page, "transfer", CONFIRM)
     page.evaluate("deskmoe.reset()")
     expect(said_by("user", page)).to_have_count(0)
+    expect(said_by("bot", page)).to_have_text(GREETING)
     page.wait_for_function("Object.values(localStorage).some((kept) => JSON.parse(kept).session)")
+    page.wait_for_timeout(400)  # another process of the browser may serve the reload: it has to hear of it
     page.reload()
     expect(said_by("bot", page)).to_have_text(GREETING)
     assert len(bot.store.conversations) == 2
