@@ -59,13 +59,9 @@ def upcycle(
     mixture = MixtureEncoder(config)
     state = {name: tensor for name, tensor in dense.state_dict().items() if "router" not in name}
     for layer, (hidden, neurons) in enumerate(_watch(dense, inputs)):
-        name = f"blocks.{layer}.mixture"
-        order, affinity = _deal(hidden, neurons, state[f"{name}.down.weight"], config, generator)
-        state[f"{name}.router.affinity.weight"] = affinity
-        state[f"{name}.router.bias"] = torch.zeros(config.experts)
-        for part in ("up.weight", "up.bias"):
-            state[f"{name}.{part}"] = state[f"{name}.{part}"][order]
-        state[f"{name}.down.weight"] = state[f"{name}.down.weight"][:, order]
+        down = state[f"blocks.{layer}.mixture.down.weight"]
+        order, affinity = _deal(hidden, neurons, down, config, generator)
+        _rearrange(state, layer, order, affinity, ("up.weight", "up.bias"))
     mixture.load_state_dict(state)
     return mixture
 
@@ -89,16 +85,23 @@ def upcycle_generator(
         for hook in hooks:
             hook.remove()
     for layer, (kept, block) in enumerate(zip(read, dense.mixtures(), strict=True)):
-        name = f"blocks.{layer}.mixture"
         hidden = torch.cat(kept)  # (tokens, width)
         order, affinity = _deal(hidden, block.activate(hidden), block.down.weight, config, generator)
-        state[f"{name}.router.affinity.weight"] = affinity
-        state[f"{name}.router.bias"] = torch.zeros(config.experts)
-        for part in ("gate.weight", "up.weight"):
-            state[f"{name}.{part}"] = state[f"{name}.{part}"][order]
-        state[f"{name}.down.weight"] = state[f"{name}.down.weight"][:, order]
+        _rearrange(state, layer, order, affinity, ("gate.weight", "up.weight"))
     mixture.load_state_dict(state)
     return mixture
+
+
+def _rearrange(
+    state: dict[str, Tensor], layer: int, order: Tensor, affinity: Tensor, inner: tuple[str, ...]
+) -> None:
+    """Put a block's neurons into their new `order`, and a router with these affinities before them."""
+    name = f"blocks.{layer}.mixture"
+    state[f"{name}.router.affinity.weight"] = affinity
+    state[f"{name}.router.bias"] = torch.zeros(len(affinity))
+    for part in inner:
+        state[f"{name}.{part}"] = state[f"{name}.{part}"][order]
+    state[f"{name}.down.weight"] = state[f"{name}.down.weight"][:, order]
 
 
 def _deal(
