@@ -10,7 +10,7 @@ from storage.actions import Action
 from storage.slots import relevant_slots
 from storage.state import DialogueState
 
-FEATURE_VERSION = 3
+FEATURE_VERSION = 4
 """Raise it with every change of meaning, order or number: logs and policies carry it."""
 
 
@@ -39,6 +39,7 @@ def _features(state: DialogueState, pack: Pack, actions: tuple[Action, ...]) -> 
     yield "cancelled", float(state.cancelled)
     yield "goodbye", float(state.goodbye)
     yield "wants_person", float(state.wants_person)
+    yield "may_want_person", float(state.may_want_person)
     yield "offered_more", float(state.offered_more)
     yield "waiting_tasks", min(len(state.waiting) / 2, 1.0)
     yield "completed_tasks", min(len(state.completed) / 2, 1.0)

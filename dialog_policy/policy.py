@@ -96,6 +96,8 @@ class RulePolicy(EveryConversation):
         handoff = Action("handoff")
         if state.locked and state.needs_authentication(self.pack):
             return [handoff]
+        if state.may_want_person:
+            return [Action("clarify"), handoff] if state.top_probability < self.clarify_below else [handoff]
         wanted = [Action("cancel"), Action("greet")]
         unsure = 0 < max(state.task_confidence, state.question_confidence) < self.clarify_below
         if unsure and state.alternatives:

@@ -22,6 +22,8 @@ PATIENCE_WITH_ANGER = 2
 """Insults after which a person takes over."""
 CERTAIN = 0.9
 """Probability above which a wish is not put in question."""
+FAREWELL = 0.8
+"""Probability of a goodbye to which the bot says goodbye without asking whether there is anything else."""
 UNANSWERED = 0.3
 """Out-of-scope score above which the bot may say that it cannot help."""
 NO_TASK = "there is no task"
@@ -58,7 +60,13 @@ def refusals(state: DialogueState, pack: Pack, actions: tuple[Action, ...]) -> l
     person = _person_needed(state)
     if person:
         return ["" if action.kind == "handoff" else person for action in actions]
-    return [_refusal(action, state, pack) for action in actions]
+    refused = [_refusal(action, state, pack) for action in actions]
+    if state.may_want_person and state.step == 0:  # never passed over
+        return [
+            why or ("" if action.kind in ("clarify", "handoff") else "a person may be wanted")
+            for action, why in zip(actions, refused, strict=True)
+        ]
+    return refused
 
 
 def _person_needed(state: DialogueState) -> str:
@@ -112,8 +120,10 @@ def _refusal(action: Action, state: DialogueState, pack: Pack) -> str:
         case "offer_more":
             return _busy(state) or ("the greeting comes first" if state.greeting else "")
         case "close":
-            if state.goodbye or state.offered_more:
+            if state.offered_more or (state.goodbye and state.top_probability >= FAREWELL):
                 return _busy(state)
+            if state.goodbye:
+                return "the goodbye may be misheard"
             return "neither side has come to an end"
         case "identify":  # once more, in one message: three questions again try the customer's patience
             if state.authentication_failures == 0:

@@ -11,7 +11,7 @@ from domains.backend import ActionResult
 from domains.schema import OUT_OF_SCOPE, Pack, Slot
 from nlu.understanding import Understanding
 from storage.actions import Action
-from storage.state import DialogueState
+from storage.state import PERSON, DialogueState
 
 LONGEST = 30
 """Messages after which every customer gives up."""
@@ -110,7 +110,7 @@ class Customer:
         """Say what is still wanted: the next task with some of its values, or the next question."""
         text = "instead" if instead else UNSAID
         if self.kind.wants_person:
-            return self.ear.hear(["human"], {})
+            return self.ear.hear([PERSON], {})
         if self.kind.out_of_scope and not self.refused:
             return self.ear.hear([OUT_OF_SCOPE], {})
         if self.tasks and not (self.questions and self.rng.random() < 0.3):
@@ -125,7 +125,7 @@ class Customer:
             return self.ear.hear(["remark"], {})
         wrong_credentials = self.kind.wrong_credentials and state.authentication_failures >= 2
         if wrong_credentials:
-            return self.ear.hear(["human"], {})
+            return self.ear.hear([PERSON], {})
         match last.kind:
             case "ask":
                 return self._give(last.argument, state)
@@ -194,6 +194,8 @@ class Customer:
 
     def _choose(self, state: DialogueState) -> Understanding:
         wanted = [i.name for i in (*self.tasks, *self.questions)]
+        if self.kind.wants_person:
+            wanted = [PERSON]
         for option in state.clarifying:
             if option in wanted:
                 return self.ear.clearly(option, self.pack.intents[option].description)

@@ -39,7 +39,7 @@ def is_free(now: datetime) -> ColumnElement[bool]:
 
 def reason_of(state: DialogueState) -> HandoffReason:
     """Why the conversation is handed over, given the state after that turn; see dialog_policy/rules.py."""
-    if state.wants_person:
+    if state.wants_person or state.may_want_person:
         return "asked"
     if state.locked:
         return "identity"

@@ -8,12 +8,12 @@ from nlu.data import CONTEXT_MESSAGES
 from nlu.understanding import IntentScore, Understanding
 from storage.consent import gives_consent
 from storage.slots import fill, relevant_slots
-from storage.state import DialogueState
+from storage.state import PERSON, DialogueState
 
 PLAUSIBLE = 0.1
 """Probability that makes a wish worth asking about."""
 SURE = 0.8
-"""Confidence of a value that counts as progress before any task has begun."""
+"""Confidence of a value that counts as progress before any task has begun, and of a wish for a person."""
 
 
 def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueState:
@@ -106,13 +106,23 @@ def _take_wishes(
             state = replace(state, greeting=True)
         elif wish == "goodbye":
             state = replace(state, goodbye=True)
-        elif wish == "human":
-            state = replace(state, wants_person=True)
+        elif wish == PERSON:
+            state = _take_wish_for_person(state, before, probability[wish], heard, pack)
         elif wish == "insult":
             state = replace(state, upset=state.upset + 1, angry=True, question=state.question or wish)
         elif kind == "social" and wish not in ("inform", "affirm") and not (state.question or requests):
             state = replace(state, question=wish, question_confidence=probability[wish])
     return state
+
+
+def _take_wish_for_person(
+    state: DialogueState, before: DialogueState, probability: float, heard: Understanding, pack: Pack
+) -> DialogueState:
+    """Certain, said twice or without another reading, it is granted; else the customer may be asked."""
+    others = (*(task for task in (before.task,) if task), *_alternatives(heard.intents, pack))
+    if probability >= SURE or before.may_want_person or not others:
+        return replace(state, wants_person=True)
+    return replace(state, alternatives=(PERSON, others[0]))
 
 
 def _consents(heard: Understanding, pack: Pack) -> bool:
@@ -194,6 +204,7 @@ def _moved(before: DialogueState, after: DialogueState) -> bool:
         or after.greeting
         or after.goodbye
         or after.wants_person
+        or after.may_want_person
         or after.cancelled
     )
 

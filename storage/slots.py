@@ -64,7 +64,8 @@ def fill(
     filled, invalid = dict(slots), dict[str, str]()
     taken: set[str] = set()
     for entity in sorted(heard.entities, key=lambda entity: -entity.confidence):
-        name = _slot_for(entity, heard.text, taken, {*filled}, wanted, asked, pack)
+        others = {other.slot for other in heard.entities if other is not entity}
+        name = _slot_for(entity, heard.text, others, taken, {*filled}, wanted, asked, pack)
         try:
             filled[name] = SlotValue(normalise(pack.slots[name], entity.text), entity.confidence, turn)
             taken.add(name)
@@ -81,6 +82,7 @@ def fill(
 def _slot_for(
     entity: Entity,
     text: str,
+    others: set[str],
     taken: set[str],
     filled: set[str],
     wanted: tuple[str, ...],
@@ -104,9 +106,13 @@ def _slot_for(
         return name not in taken and alike(name) and _is_valid(pack.slots[name], entity.text)
 
     missing = [name for name in wanted if name not in filled and fits(name)]
+    if asked in others:  # what was asked for is in the message under its own name, valid or not
+        asked = None
     if not named:
-        others = [name for name in missing if pack.slots[name].type != slot.type]
-        called = next((name for name in others if pack.slots[name].label.split()[0].lower() in before), None)
+        misnamed = [name for name in missing if pack.slots[name].type != slot.type]
+        called = next(
+            (name for name in misnamed if pack.slots[name].label.split()[0].lower() in before), None
+        )
         if called:
             return called
     ambiguous = not named and (short or (asked and pack.slots[asked].type == slot.type))
@@ -120,7 +126,10 @@ def _slot_for(
         return entity.slot
     if missing:
         return missing[0]
-    return asked if asked and alike(asked) else entity.slot
+    if asked and alike(asked):
+        return asked
+    known = [name for name in wanted if name in filled and pack.slots[name].type == slot.type and fits(name)]
+    return known[0] if len(known) == 1 and entity.slot not in wanted else entity.slot  # a correction
 
 
 def _is_valid(slot: Slot, text: str) -> bool:

@@ -16,6 +16,8 @@ from nlu.past import NO_PAST, Past
 from storage.actions import Action
 from storage.slots import SlotValue
 
+PERSON = "human"
+"""The intent of who wants to talk to a person."""
 Confirmation = Literal["none", "asked", "given"]
 
 
@@ -49,7 +51,7 @@ class DialogueState:
     """Topic or social intent of the last message that is not answered yet."""
     question_confidence: float = 0.0
     alternatives: tuple[str, ...] = ()
-    """The two best wishes behind the last message, where it carried one."""
+    """The two best wishes behind the last message, where it had one; a person, if any, is the first."""
     clarifying: tuple[str, ...] = ()
     """The two wishes between which the customer was asked to choose."""
     confirmation: Confirmation = "none"
@@ -88,6 +90,11 @@ class DialogueState:
     """Whether the next message may be a rating of the colleague who resolved the conversation."""
 
     @property
+    def may_want_person(self) -> bool:
+        """Whether the last message may have asked for a person, and may have not."""
+        return PERSON in self.alternatives
+
+    @property
     def past(self) -> Past:
         """What was wanted and given so far, for the NLU."""
         wanted = (*self.completed, *(() if self.task is None else (self.task,)), *self.waiting)
@@ -123,13 +130,20 @@ class DialogueState:
         return len(self.missing_proof(pack)) == len(pack.domain.authentication.slots) > 1
 
     def with_rest_of_proof(self, pack: Pack) -> "DialogueState":
-        """The failed proof again, with what has been given anew; as it is where nothing has."""
+        """The failed proof again, with what has been given anew; as it is where nothing has.
+
+        Where all that was given is what failed, the rest stays to be asked for: that was wrong.
+        """
         if not self.tried or self.proof_is_open(pack):
             return self
         missing = self.missing_proof(pack)
         entries = pack.domain.authentication.slots
         options = [(entry,) if isinstance(entry, str) else entry for entry in entries]
         rest = {name for names in options if names[0] in missing for name in names}
+        given = {name: value.value for name, value in self.slots.items() if name in proof_slots(pack)}
+        failed = {name: value.value for name, value in self.tried.items()}
+        if missing and given.items() <= failed.items():
+            return self
         kept = {name: value for name, value in self.tried.items() if name in rest}
         return replace(self, slots={**self.slots, **kept}, tried={})
 

@@ -123,6 +123,21 @@ def test_that_four_digits_called_a_card_are_the_card_whatever_was_asked(talk: Ta
     assert talk.values == {"card_number": "4577"}
 
 
+def test_that_a_card_beside_an_unreadable_ssn_stays_a_card(talk: Talk) -> None:
+    talk.says("balance please", "check_balance").asks("ssn")
+    talk.says("482 and then 6467", "inform", ssn="482", card_number="6467")
+    assert talk.values == {"card_number": "6467"}
+    assert "ssn" in talk.state.invalid
+
+
+def test_that_a_date_of_another_kind_corrects_the_only_one_there_is(known: Talk) -> None:
+    known.says("dispute $30 of May 3", "dispute_charge", charge_amount="$30", charge_date="May 3")
+    known.does("confirm", "dispute_charge")
+    known.says("no, it was May 4", "inform", last_used_date="May 4")
+    assert known.values["charge_date"].endswith("-05-04")
+    assert known.state.confirmation == "none"
+
+
 def test_that_a_long_card_number_is_no_ssn(talk: Talk) -> None:
     talk.says("balance please", "check_balance").asks("ssn")
     talk.says("4539148803436467", "inform", card_number="4539148803436467")
@@ -439,6 +454,14 @@ def test_that_another_proof_of_the_same_kind_takes_the_place_of_the_one_that_fai
     assert talk.values == {"name": "Dana Whitfield", "ssn": "4821", "account_number": "4400127316"}
 
 
+def test_that_a_part_given_again_as_it_failed_leaves_the_rest_to_be_asked_for(talk: Talk, pack: Pack) -> None:
+    prove(talk.says("balance", "check_balance")).gets("verify_identity", "not_matched")
+    talk.says("4821", "inform", ssn="4821")
+    assert talk.state.missing_proof(pack) == ("name", "card_number")
+    talk.says("card 6468", "inform", card_number="6468")
+    assert talk.values == {"name": "Dana Whitfield", "ssn": "4821", "card_number": "6468"}
+
+
 def test_that_a_failed_proof_is_not_tried_again_while_nothing_of_it_is_new(talk: Talk, pack: Pack) -> None:
     prove(talk.says("balance", "check_balance")).gets("verify_identity", "not_matched")
     talk.says("hm", "remark")
@@ -500,6 +523,29 @@ def test_that_greeting_goodbye_and_the_wish_for_a_person_last_one_message(known:
     assert known.says("a person please", "human").state.wants_person
     assert not known.state.goodbye
     assert not known.says("balance", "check_balance").state.wants_person
+
+
+def test_that_a_doubtful_wish_for_a_person_is_put_beside_the_task_at_hand(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("is there someone", "human", sure=0.5)
+    assert known.state.may_want_person and not known.state.wants_person
+    assert known.state.alternatives == ("human", "transfer_money")
+    assert known.state.failures == 0
+    assert known.does("clarify").says("talk to a person", "remark", sure=0.3).state.wants_person
+
+
+def test_that_going_on_after_the_doubt_takes_the_task_up_again(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("is there someone", "human", sure=0.5).does("clarify")
+    known.says("$250", "inform", transfer_amount="$250")
+    assert known.state.task == "transfer_money" and not known.state.may_want_person
+
+
+def test_that_a_wish_for_a_person_said_twice_is_granted(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("is there someone", "human", sure=0.5)
+    assert known.says("someone there", "human", sure=0.5).state.wants_person
+
+
+def test_that_a_wish_for_a_person_is_granted_where_nothing_else_can_be_meant(known: Talk) -> None:
+    assert known.says("is there someone", "human", sure=0.5).state.wants_person
 
 
 # ── clarification ──
