@@ -121,7 +121,9 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
     def _judge(self, last: Action) -> tuple[bool, float]:
         satisfied = self.customer.satisfied(self.state.handed_over)
         if satisfied:
-            return True, self.reward.satisfied
+            person = self.customer.kind.wants_person or self.customer.kind.wrong_credentials
+            needless = last.kind == "handoff" and not person  # as a way out once all is done
+            return True, self.reward.satisfied + (self.reward.needless_handoff if needless else 0.0)
         if self.customer.left:
             return False, self.reward.left
         return False, self.reward.needless_handoff if last.kind == "handoff" else self.reward.unfinished

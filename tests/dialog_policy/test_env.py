@@ -99,6 +99,17 @@ def test_that_a_person_called_without_need_costs(make_env: MakeEnv) -> None:
     assert not info["satisfied"]
 
 
+def test_that_a_person_called_once_all_is_done_costs_as_much(make_env: MakeEnv) -> None:
+    env = make_env(plain={"share": 1, "small_talk": 0})
+    env.reset(seed=0)
+    rules = RulePolicy(env.pack)
+    while env.customer.tasks:
+        env.step(env.actions.index(rules.choose(env.state).action))
+    _, reward, done, _, info = env.step(next(i for i, a in enumerate(env.actions) if a.kind == "handoff"))
+    assert done and info["satisfied"]
+    assert reward == env.reward.satisfied + env.reward.needless_handoff
+
+
 @pytest.mark.parametrize(
     ("kind", "handed_over"),
     [
