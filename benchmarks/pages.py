@@ -24,16 +24,9 @@ from benchmarks.server import write
 from nlu.understanding import IntentScore, Understanding
 from storage import insights, review
 from storage.database import connection, open_database
+from storage.desk_tables import FindingRow, HandoffRow
 from storage.state import DialogueState
-from storage.tables import (
-    ConversationRow,
-    DecisionRow,
-    ExecutionRow,
-    FindingRow,
-    HandoffRow,
-    MessageRow,
-    TurnRow,
-)
+from storage.tables import ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
 
 TURNS = 5
 DAYS = 90

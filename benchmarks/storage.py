@@ -30,10 +30,10 @@ from domains.loader import load_pack
 from domains.schema import Pack
 from storage.conversations import ConversationStore
 from storage.database import open_database
+from storage.desk_tables import Base
 from storage.hearing import hear
 from storage.records import Decision, Draft, Execution, TurnRecord
 from storage.state import DialogueState
-from storage.tables import Base
 
 TABLES = [
     table

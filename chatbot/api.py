@@ -30,7 +30,7 @@ from chatbot.recovery import recover
 from chatbot.webhooks import Delivery
 from chatbot.workers import Overloaded, Workers
 from storage.api_keys import find_api_key
-from storage.database import StorageError
+from storage.faults import StorageError
 
 DOCUMENT_FILES = Path(fastapi_offline.__file__).parent / "static"
 """Swagger's own page, so that the documents need no other site."""

@@ -22,7 +22,8 @@ from nlu.parser import Parser
 from nlu.understanding import Understanding
 from storage.actions import Action
 from storage.conversations import ConversationStore, Turn
-from storage.database import StorageError, retry
+from storage.database import retry
+from storage.faults import StorageError
 from storage.hearing import hear
 from storage.records import Draft, Message, Owner
 from storage.state import DialogueState, proof_slots

@@ -18,7 +18,7 @@ from chatbot import (
 )
 from domains.document import PackError
 from nlu.text_files import DataError
-from storage.database import StorageError
+from storage.faults import StorageError
 
 MODEL_COMMANDS = {
     "train": {

@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from domains.schema import Pack
 from storage import review
 from storage.audit import Deed, write_down
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.staff import Staff
 
 Kind = Literal["policy", "nlu"]

@@ -11,7 +11,7 @@ from dialog_policy.population import Population
 from dialog_policy.registry import load_version
 from domains.schema import Pack
 from nlu.errors import NluErrors, load_errors
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.policies import PolicyVersion, UnknownPolicy, promote, read_policies
 
 

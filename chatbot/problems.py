@@ -24,7 +24,7 @@ from chatbot.rates import TooMany
 from chatbot.workers import Overloaded
 from domains.backend import BackendError
 from storage.conversations import OtherCustomer, UnknownConversation, UnknownMessage
-from storage.database import StorageError
+from storage.faults import StorageError
 
 RETRY_AFTER = "5"
 """Seconds after which a client may try again when the database did not answer."""

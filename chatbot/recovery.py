@@ -7,7 +7,7 @@ from chatbot.bot import Chatbot
 from chatbot.gate import Closing
 from domains.backend import BackendError
 from storage.conversations import UnknownConversation
-from storage.database import StorageError
+from storage.faults import StorageError
 
 PAUSE_SECONDS = 5
 

@@ -7,8 +7,8 @@ import time
 from sqlalchemy import Engine
 
 from domains.schema import Pack
-from storage.database import StorageError
 from storage.erasure import purge
+from storage.faults import StorageError
 
 DAY_SECONDS = 24 * 60 * 60
 ACTOR = "chatbot serve"

@@ -10,7 +10,7 @@ from chatbot.bodies import MessageBody, message_bodies
 from chatbot.bot import Chatbot
 from chatbot.workers import Overloaded, Workers
 from storage.conversations import UnknownConversation
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.records import Event, Message
 
 LOOK_SECONDS = 5

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from chatbot.metrics import OUTBOX
 from chatbot.portal import Portal, Webhook
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.outbox import Parcel, count_parcels, delivered, due_parcels, put_off
 from storage.records import Event
 

@@ -24,7 +24,7 @@ from dialog_policy.policy import (
     read_folder,
 )
 from domains.schema import Pack
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.policies import (
     SERVING,
     PolicyVersion,

@@ -16,7 +16,7 @@ from dialog_policy.policy import LearnedPolicy, Policy
 from dialog_policy.rules import concrete
 from storage.actions import Action
 from storage.batch import HeldConversation, write_conversations
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.records import Decision, Draft, Execution, TurnRecord
 
 BATCH = 200

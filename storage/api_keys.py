@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, select
 
 from storage.audit import Deed, note
-from storage.database import StorageError, transaction
+from storage.database import transaction
+from storage.faults import StorageError
 from storage.tables import ApiKeyRow
 
 PREFIX = "dk"

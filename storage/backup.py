@@ -18,11 +18,13 @@ from sqlalchemy import Connection, DateTime, Engine, MetaData, Table, func, inse
 from sqlalchemy.orm import Session
 
 from storage.audit import Deed, note
-from storage.database import StorageError, snapshot, transaction
+from storage.database import snapshot, transaction
+from storage.desk_tables import Base
 from storage.erasure import ERASE, delete_conversations, scrub
+from storage.faults import StorageError
 from storage.integrity import find_faults
 from storage.migration import head, migrating, revision_of, revisions
-from storage.tables import AuditRow, Base, ConversationRow
+from storage.tables import AuditRow, ConversationRow
 
 FORMAT = 1
 BATCH = 500

@@ -11,8 +11,9 @@ from sqlalchemy import Engine, insert
 from storage.database import connection
 from storage.messages import CONVERSATIONS, MESSAGES, bot_message, customer_message
 from storage.records import Draft, TurnRecord
+from storage.turn_records import decision_rows, execution_rows
 from storage.turn_statements import DECISIONS, EXECUTIONS, TURNS
-from storage.turns import decision_rows, execution_rows, status_of
+from storage.turns import status_of
 
 
 @dataclass(frozen=True)

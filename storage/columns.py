@@ -21,8 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
-from storage.database import Json, StorageError
+from storage.database import Json
 from storage.encryption import is_sealed, keyring, load_text, open_sealed, store_text
+from storage.faults import StorageError
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -11,8 +11,9 @@ from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
 
 from domains.schema import Pack
-from storage.database import StorageError, connection, retry, transaction
+from storage.database import connection, retry, transaction
 from storage.driver import Statement, driving
+from storage.faults import StorageError
 from storage.findings import note_thumbs_down
 from storage.handoff import HANDOFFS, is_free
 from storage.messages import (

@@ -20,6 +20,8 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
+from storage.faults import BUSY, StorageError, TryAgain, explain, name_of
+
 SQLITE_BUSY_SECONDS = 5
 CONNECT_SECONDS = 5
 POOL_SECONDS = 5
@@ -43,52 +45,8 @@ POSTGRESQL_KEEPALIVES = {
 }
 """A server that vanished from the network is noticed within half a minute, not after two hours."""
 
-NOT_MIGRATED = "is not migrated to this program's tables; run: chatbot database upgrade"
-READ_ONLY = "is read-only; give the server write access to the database and, for SQLite, to its folder"
-BUSY = (
-    "is busy: the lock was not free in time; try again, and where this happens often use PostgreSQL, "
-    "as SQLite has one writer at a time"
-)
-
-DAMAGED = "is damaged; stop the server, keep a copy of the files, and restore a backup"
-FULL = "cannot grow, the disk is full; free some space"
-
-PROBLEMS = {
-    "readonly database": READ_ONLY,
-    "is locked": BUSY,
-    "no such table": NOT_MIGRATED,
-    "no such column": NOT_MIGRATED,
-    "unable to open": "cannot be opened; give the path of a file in a folder that the server may write to",
-    "is not a database": "is no SQLite database; give another path, or restore the file from a backup",
-    "is full": FULL,
-    "is malformed": DAMAGED,
-    "malformed database schema": DAMAGED,
-    "disk I/O error": "cannot be read or written; look at the disk and its file system",
-    "25006": READ_ONLY,
-    "53100": FULL,
-    "53300": "has no connection left; raise its max_connections or start fewer servers",
-    "57P03": "is starting up or shutting down; try again in a moment",
-    "42P01": NOT_MIGRATED,
-    "42703": NOT_MIGRATED,
-    "55P03": BUSY,
-    "XX001": DAMAGED,
-    "XX002": DAMAGED,
-}
-"""Words in an SQLite error, or the SQLSTATE of a PostgreSQL one → the cause and the remedy."""
-
-
-OVERTAKEN_BY_ANOTHER = ("40001", "40P01")
-"""SQLSTATE of a serialisation failure and of a deadlock."""
 
 Answer = TypeVar("Answer")
-
-
-class StorageError(Exception):
-    """The store cannot do what was asked; the message names the cause and the remedy."""
-
-
-class TryAgain(StorageError):
-    """Another writer was first, or the connection broke: the same work, begun anew, may succeed at once."""
 
 
 class Json(str):
@@ -114,7 +72,7 @@ def open_database(url: str) -> Engine:
             raise StorageError(
                 "The database URL is not understood; give sqlite:///folder/file.db or postgresql://user@host/name"
             )
-    name = _name(target)
+    name = name_of(target)
     event.listen(engine, "handle_error", lambda context: _explain_to_sqlalchemy(context, name))
     engine.update_execution_options(prepared={})
     return engine
@@ -173,7 +131,7 @@ def borrowed(engine: Engine) -> Iterator[Any]:
         lost = lent is not None and engine.dialect.is_disconnect(error, lent.dbapi_connection, None)
         if lent is not None and lost:
             lent.invalidate(error)
-        explained = _explain(error, engine.dialect, lost, _name(engine.url))
+        explained = explain(error, engine.dialect, lost, name_of(engine.url))
         if explained is None:
             raise
         raise explained from error
@@ -190,7 +148,7 @@ def turn_to_write(engine: Engine, write: bool) -> Iterator[None]:
         yield
         return
     if not queue.acquire(timeout=SQLITE_BUSY_SECONDS):
-        raise StorageError(f"The database {_name(engine.url)} {BUSY}")
+        raise StorageError(f"The database {name_of(engine.url)} {BUSY}")
     try:
         yield
     finally:
@@ -199,7 +157,7 @@ def turn_to_write(engine: Engine, write: bool) -> Iterator[None]:
 
 def _no_connection(engine: Engine) -> StorageError:
     return StorageError(
-        f"No connection to {_name(engine.url)} was free within {POOL_SECONDS} s; "
+        f"No connection to {name_of(engine.url)} was free within {POOL_SECONDS} s; "
         "send fewer requests at once, or start another server"
     )
 
@@ -304,27 +262,4 @@ def _ping_after_rest(
 
 def _explain_to_sqlalchemy(context: ExceptionContext, name: str) -> StorageError | None:
     """The error to raise in place of SQLAlchemy's own; None leaves that."""
-    return _explain(context.original_exception, context.dialect, context.is_disconnect, name)
-
-
-def _explain(error: BaseException, dialect: Dialect, lost: bool, name: str) -> StorageError | None:
-    """What an error of the driver's means; None where it is the program's own fault."""
-    cause = " ".join(str(error).split())
-    code = getattr(error, "sqlstate", None)
-    if code in OVERTAKEN_BY_ANOTHER:
-        return TryAgain(f"The database {name} had another writer in the way; try again")
-    if lost:
-        return TryAgain(f"The connection to the database {name} was lost; try again, and check that it runs")
-    for sign, problem in PROBLEMS.items():
-        if sign == code or (code is None and sign in cause):
-            return StorageError(f"The database {name} {problem}")
-    if isinstance(error, dialect.loaded_dbapi.OperationalError):
-        return StorageError(f"The database {name} cannot be used; check its URL and that it runs ({cause})")
-    return None
-
-
-def _name(url: URL) -> str:
-    """The database as a message may show it: without password and options."""
-    if url.get_backend_name() == "sqlite":
-        return url.database or "in memory"
-    return url.set(query={}).render_as_string(hide_password=True)
+    return explain(context.original_exception, context.dialect, context.is_disconnect, name)

@@ -16,14 +16,16 @@ from sqlalchemy.orm import Session
 
 from nlu.understanding import Understanding
 from storage.audit import Deed, note
-from storage.database import StorageError, retry, transaction
+from storage.database import retry, transaction
+from storage.desk_tables import HandoffRow, NoteRow, StaffRow
+from storage.faults import StorageError
 from storage.handoff import HANDOFFS, is_free
 from storage.messages import CONVERSATIONS, UnknownConversation, append, append_signed, read_messages
 from storage.outbox import Outbox, said
 from storage.records import Draft, Ended, Event, HandoffReason, Message
 from storage.staff import Staff
 from storage.state import DialogueState, give_back, resolve
-from storage.tables import ConversationRow, HandoffRow, NoteRow, StaffRow, TurnRow
+from storage.tables import ConversationRow, TurnRow
 
 LEASE_SECONDS = 150
 """Longer than a minute by far: to the timers of a page in the background browsers give one tick a minute."""

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Dialect, Engine
 
-from storage.database import StorageError
+from storage.faults import StorageError
 
 SEALED = "sealed:"
 """Begins an encrypted value."""

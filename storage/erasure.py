@@ -8,9 +8,11 @@ from sqlalchemy import ColumnElement, Engine, delete, exists, select, text
 from sqlalchemy.orm import Session
 
 from storage.audit import Deed, note
-from storage.database import StorageError, transaction
+from storage.database import transaction
+from storage.desk_tables import Base
+from storage.faults import StorageError
 from storage.person import Person, UnknownPerson
-from storage.tables import Base, ConversationRow, TurnRow
+from storage.tables import ConversationRow, TurnRow
 
 BATCH = 100
 """Conversations taken out in one transaction, so that turns need not wait for long."""

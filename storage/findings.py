@@ -5,8 +5,9 @@ from typing import Any, cast
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
+from storage.desk_tables import FindingRow
 from storage.records import TurnRecord
-from storage.tables import FindingRow, TurnRow
+from storage.tables import TurnRow
 
 FINDINGS = cast(Table, FindingRow.__table__)
 LOW_CONFIDENCE = 0.6

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Table, bindparam, exists, func, or_, select, update
 
+from storage.desk_tables import HandoffRow
 from storage.records import HandoffReason
 from storage.state import DialogueState
-from storage.tables import HandoffRow
 
 HANDOFFS = cast(Table, HandoffRow.__table__)
 RESOLVED = HANDOFFS.alias("resolved")

@@ -23,7 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from storage.database import snapshot
-from storage.tables import ConversationRow, ExecutionRow, HandoffRow, MessageRow, TurnRow
+from storage.desk_tables import HandoffRow
+from storage.tables import ConversationRow, ExecutionRow, MessageRow, TurnRow
 
 BUCKET_MS = 5
 """Latencies are counted in steps of so much."""

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from storage.desk_tables import Base, NoteRow
 from storage.encryption import EncryptionError, is_sealed, open_sealed
-from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, MessageRow, NoteRow, TurnRow
+from storage.tables import ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
 from storage.vault import sealed_columns
 
 NUMBERED: tuple[tuple[InstrumentedAttribute[int], tuple[InstrumentedAttribute[Any], ...]], ...] = (

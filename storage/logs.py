@@ -9,17 +9,11 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from nlu.understanding import Understanding
-from storage.database import StorageError, snapshot
+from storage.database import snapshot
+from storage.desk_tables import CorrectionRow
+from storage.faults import StorageError
 from storage.state import DialogueState
-from storage.tables import (
-    ConversationRow,
-    CorrectionRow,
-    DecisionRow,
-    ExecutionRow,
-    MessageRow,
-    Status,
-    TurnRow,
-)
+from storage.tables import ConversationRow, DecisionRow, ExecutionRow, MessageRow, Status, TurnRow
 
 BATCH = 100
 """Conversations that are in memory at once."""

@@ -7,8 +7,8 @@ from typing import Any, cast
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from storage.database import StorageError
 from storage.driver import Statement
+from storage.faults import StorageError
 from storage.records import Author, Draft, Message
 from storage.tables import ConversationRow, MessageRow
 

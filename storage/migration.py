@@ -17,9 +17,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.schema import SchemaItem
 
-from storage.database import DAMAGED, StorageError, transaction
+from storage.database import transaction
+from storage.desk_tables import Base
+from storage.faults import DAMAGED, StorageError
 from storage.integrity import find_faults, find_unfinished
-from storage.tables import Base
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x63686174

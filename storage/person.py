@@ -9,8 +9,10 @@ from sqlalchemy import ColumnElement, Engine, Table, select
 from sqlalchemy.orm import Session
 
 from storage.audit import Deed, note
-from storage.database import StorageError, snapshot, transaction
-from storage.tables import Base, ConversationRow
+from storage.database import snapshot, transaction
+from storage.desk_tables import Base
+from storage.faults import StorageError
+from storage.tables import ConversationRow
 from storage.vault import pseudonyms
 
 

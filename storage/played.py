@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine, func, select
 
 from storage.audit import Deed, note
-from storage.database import StorageError, transaction
+from storage.database import transaction
+from storage.faults import StorageError
 from storage.records import Draft, TurnRecord
 from storage.staff import Staff
 from storage.state import DialogueState
 from storage.tables import ConversationRow, MessageRow, TurnRow
-from storage.turns import read_record
+from storage.turn_records import read_record
 
 
 class UnknownTurn(StorageError):

@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer
 
 from storage.audit import Deed, note
-from storage.database import StorageError, TryAgain, retry, transaction
+from storage.database import retry, transaction
+from storage.faults import StorageError, TryAgain
 from storage.records import PolicyStatus
 from storage.tables import PolicyRow
 

@@ -11,11 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from nlu.understanding import Understanding
 from storage.audit import Deed, note, write_down
 from storage.columns import UtcTime
-from storage.database import StorageError, transaction
+from storage.database import transaction
+from storage.desk_tables import CorrectionRow, FindingRow, StaffRow
+from storage.faults import StorageError
 from storage.messages import read_messages
 from storage.records import Label, Message, Review
 from storage.staff import Staff
-from storage.tables import ConversationRow, CorrectionRow, DecisionRow, FindingRow, StaffRow, TurnRow
+from storage.tables import ConversationRow, DecisionRow, TurnRow
 
 Reason = Literal["low_confidence", "out_of_scope", "thumbs_down", "handoff"]
 REASONS: tuple[Reason, ...] = get_args(Reason)

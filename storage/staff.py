@@ -18,9 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from storage.audit import Deed, note
-from storage.database import StorageError, retry, transaction
+from storage.database import retry, transaction
+from storage.desk_tables import HandoffRow, StaffRow, StaffSessionRow
+from storage.faults import StorageError
 from storage.records import Role
-from storage.tables import HandoffRow, StaffRow, StaffSessionRow
 from storage.throttle import Throttle
 
 SESSION_HOURS = 12

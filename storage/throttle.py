@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, Table, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.database import connection
-from storage.tables import ThrottleRow
+from storage.desk_tables import ThrottleRow
 
 WINDOW = timedelta(minutes=15)
 FROM_ONE_ADDRESS_FOR_ONE_ACCOUNT = 5

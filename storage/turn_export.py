@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from nlu.understanding import Understanding
 from storage.audit import Deed, note
-from storage.database import StorageError, snapshot, transaction
+from storage.database import snapshot, transaction
+from storage.faults import StorageError
 from storage.masking import mask
 from storage.tables import ConversationRow, DecisionRow, ExecutionRow, MessageRow, TurnRow
 from storage.vault import pseudonyms

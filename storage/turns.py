@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine
 
-from storage.database import TryAgain, transaction
+from storage.database import transaction
 from storage.driver import Statement, driving
+from storage.faults import TryAgain
 from storage.findings import finding_row
 from storage.handoff import reason_of
 from storage.messages import (
@@ -24,9 +24,10 @@ from storage.messages import (
     read_messages,
 )
 from storage.outbox import Outbox, said
-from storage.records import Decision, Event, Execution, ExecutionStatus, Message, OpenCall, TurnRecord
+from storage.records import Event, ExecutionStatus, Message, OpenCall, TurnRecord
 from storage.state import DialogueState
-from storage.tables import DecisionRow, ExecutionRow, Status, TurnRow
+from storage.tables import Status
+from storage.turn_records import Row, decision_rows, execution_rows, read_unfinished, total_latency
 from storage.turn_statements import (
     ADD_DECISION,
     ADD_EXECUTION,
@@ -46,7 +47,6 @@ from storage.turn_statements import (
 NOBODY: Mapping[str, None] = dict.fromkeys(("claimed_by", "lease_until", "ended", "ended_at", "rating"))
 """Of a conversation that begins to wait for a colleague."""
 
-Row = dict[str, Any]
 Work = list[tuple[Statement, Row]]
 """Statements with their values, in their order."""
 
@@ -115,7 +115,7 @@ class Turn:
                     session, conversation_id, start["earlier_start"], start["earlier_end"]
                 )
         elif unfinished:
-            self._kept = _read(engine, conversation_id, self.number)
+            self._kept = read_unfinished(engine, conversation_id, self.number)
         self.unfinished = self._kept
 
     @property
@@ -152,7 +152,7 @@ class Turn:
         asked = self._asked(record)
         first = self._seq + len(asked) + 1
         last = first + len(record.replies) - 1
-        ends = {"first": first, "last": last, "times": record.latency_ms, "time": _sum(record)}
+        ends = {"first": first, "last": last, "times": record.latency_ms, "time": total_latency(record)}
         work = self._begun(record, asked, {"reply_seq": first, "last_seq": last}) or [
             (FINISH_TURN, self._this_turn(record) | ends)
         ]
@@ -232,7 +232,7 @@ class Turn:
             "understanding": record.understanding,
             "state": record.state,
             "latency_ms": record.latency_ms,
-            "latency": _sum(record),
+            "latency": total_latency(record),
             "intent": next(iter(record.understanding.wishes), None),
             "confidence": record.understanding.top.probability,
             "created_at": datetime.now(UTC),
@@ -277,67 +277,6 @@ class Turn:
             (ADD_EXECUTION, row | {"created_at": datetime.now(UTC)}) for row in executions[known_executions:]
         ]
         return work
-
-
-def _read(engine: Engine, conversation_id: str, number: int) -> TurnRecord:
-    """What is written down of an unfinished turn."""
-    with transaction(engine) as session:
-        turn = session.get(TurnRow, (conversation_id, number))
-        if turn is None:
-            raise UnknownConversation(conversation_id)  # erased meanwhile
-        return read_record(session, turn)
-
-
-def read_record(session: Session, turn: TurnRow) -> TurnRecord:
-    """What is written down of `turn`, but for the replies."""
-    mine = (DecisionRow.conversation_id == turn.conversation_id, DecisionRow.turn == turn.number)
-    decisions = session.scalars(select(DecisionRow).where(*mine).order_by(DecisionRow.step)).all()
-    mine = (ExecutionRow.conversation_id == turn.conversation_id, ExecutionRow.turn == turn.number)
-    executions = session.scalars(select(ExecutionRow).where(*mine).order_by(ExecutionRow.position)).all()
-    return TurnRecord(
-        text=turn.text,
-        understanding=turn.understanding,
-        decisions=tuple(
-            Decision(
-                row.observation,
-                row.feature_version,
-                row.mask,
-                row.action,
-                row.probability,
-                row.policy_version,
-                row.explored,
-                row.shadow_version,
-                row.shadow_action,
-            )
-            for row in decisions
-        ),
-        executions=tuple(
-            Execution(row.idempotency_key, row.task, row.slots, row.outcome, row.facts) for row in executions
-        ),
-        replies=(),
-        state=turn.state,
-        latency_ms=turn.latency_ms,
-    )
-
-
-def _sum(record: TurnRecord) -> float:
-    return sum(record.latency_ms.values())
-
-
-def decision_rows(turn: Mapping[str, Any], record: TurnRecord) -> list[Row]:
-    return [{**turn, "step": step, **vars(decision)} for step, decision in enumerate(record.decisions, 1)]
-
-
-def execution_rows(turn: Mapping[str, Any], record: TurnRecord, without_answer: ExecutionStatus) -> list[Row]:
-    return [
-        {
-            **turn,
-            "position": position,
-            **vars(execution),
-            "status": without_answer if execution.outcome is None else "answered",
-        }
-        for position, execution in enumerate(record.executions, 1)
-    ]
 
 
 def status_of(state: DialogueState) -> Status:

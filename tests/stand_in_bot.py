@@ -15,7 +15,8 @@ from chatbot.events import Events
 from domains.loader import load_pack
 from domains.schema import Pack
 from storage.conversations import OtherCustomer, UnknownConversation, UnknownMessage
-from storage.database import StorageError, open_database
+from storage.database import open_database
+from storage.faults import StorageError
 from storage.outbox import Outbox, said
 from storage.records import Author, Button, Event, Message, Owner
 

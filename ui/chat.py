@@ -16,7 +16,7 @@ from chatbot.rates import TooMany
 from chatbot.streams import split_words
 from storage.api_keys import digest
 from storage.conversations import UnknownConversation
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.masking import mask
 from storage.records import Message
 

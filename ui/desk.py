@@ -10,8 +10,8 @@ import gradio as gr
 
 from chatbot.bot import LONGEST_MESSAGE, BadMessage
 from chatbot.desk import AgentDesk
-from storage.database import StorageError
 from storage.desk import Case
+from storage.faults import StorageError
 from storage.staff import Staff
 from ui import desk_view as view
 from ui.staff_page import PICK, SHOW_LAST, show_header, who

@@ -11,7 +11,7 @@ from chatbot.bot import Chatbot
 from chatbot.learning import Kind, Learning
 from chatbot.policies import let_serve
 from dialog_policy.policy import PolicyError
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.policies import PolicyVersion, read_policies, rollback
 from ui import learning_view as view
 from ui.staff_page import show_header, who

@@ -19,7 +19,7 @@ from dialog_policy.rules import action_set
 from domains.schema import OUT_OF_SCOPE
 from nlu.parser import ModelError
 from storage import review
-from storage.database import StorageError
+from storage.faults import StorageError
 from storage.records import Review
 from storage.staff import Staff
 from ui import review_view as view

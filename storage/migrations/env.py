@@ -6,8 +6,8 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
 from storage.columns import Record, SealedText, UtcTime
+from storage.desk_tables import Base
 from storage.migration import is_ours
-from storage.tables import Base
 
 
 def _render(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:

@@ -11,9 +11,10 @@ from chatbot.desk import AgentDesk, describe_slots, hide, secrets_of
 from domains.schema import Pack
 from storage.database import transaction
 from storage.desk import Case, Desk, NotYours
+from storage.desk_tables import HandoffRow
 from storage.slots import SlotValue
 from storage.staff import Staff, list_staff
-from storage.tables import DecisionRow, ExecutionRow, HandoffRow
+from storage.tables import DecisionRow, ExecutionRow
 from tests.chatbot.test_bot import SCRIPT, TO_CONFIRMATION
 from tests.hearing import ScriptedParser
 from tests.ui.desk import desk_bot, hand_over, hire

@@ -15,6 +15,7 @@ from domains.schema import Pack
 from nlu.data import load_data
 from nlu.labels import label_map
 from storage.database import transaction
+from storage.desk_tables import CorrectionRow
 from storage.erasure import erase
 from storage.person import Person
 from storage.records import Label
@@ -30,7 +31,6 @@ from storage.review import (
     training_row,
 )
 from storage.staff import Staff, add_staff
-from storage.tables import CorrectionRow
 from tests.hearing import ScriptedParser, understood
 from tests.ui.desk import PASSWORD, PERSON, desk_bot
 

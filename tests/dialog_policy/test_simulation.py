@@ -16,7 +16,8 @@ from dialog_policy.rehearsal import rehearse
 from dialog_policy.rules import action_set
 from dialog_policy.simulation import SimulationConfig, hold, simulate
 from domains.schema import Pack
-from storage.database import StorageError, open_database
+from storage.database import open_database
+from storage.faults import StorageError
 from storage.logs import read_conversations
 from storage.migration import check, upgrade
 from tests.dialog_policy.conftest import MakeEnv

@@ -10,9 +10,10 @@ from sqlalchemy import Engine, text
 from storage.audit import Deed, entries, note
 from storage.backup import restore_backup, write_backup
 from storage.conversations import ConversationStore
-from storage.database import StorageError, open_database, transaction
+from storage.database import open_database, transaction
 from storage.encryption import EncryptionError, new_key
 from storage.erasure import erase
+from storage.faults import StorageError
 from storage.migration import check, current, downgrade, head, upgrade
 from storage.person import Person
 from storage.vault import unlock

@@ -10,8 +10,9 @@ from sqlalchemy import Engine, event, text
 
 from storage import database
 from storage.conversations import ConversationStore
-from storage.database import StorageError, TryAgain, connection, open_database, retry
+from storage.database import connection, open_database, retry
 from storage.driver import Driver, Statement
+from storage.faults import StorageError, TryAgain
 from storage.migration import check, upgrade
 from storage.records import Draft
 from storage.turn_statements import ADD_TURN

@@ -9,12 +9,14 @@ from sqlalchemy import Engine, func, select, text
 
 from nlu.understanding import Entity, IntentScore, Understanding
 from storage.conversations import ConversationStore, UnknownConversation, UnknownMessage
-from storage.database import StorageError, TryAgain, open_database, retry, transaction
+from storage.database import open_database, retry, transaction
+from storage.desk_tables import Base
+from storage.faults import StorageError, TryAgain
 from storage.migration import check, upgrade
 from storage.records import Button, Decision, Draft, Execution, Owner, TurnRecord
 from storage.slots import SlotValue
 from storage.state import DialogueState, Result
-from storage.tables import Base, ConversationRow, DecisionRow, ExecutionRow, TurnRow
+from storage.tables import ConversationRow, DecisionRow, ExecutionRow, TurnRow
 
 STATE = DialogueState(
     turn=3,

@@ -9,7 +9,8 @@ from sqlalchemy.exc import StatementError
 
 from storage import database
 from storage.conversations import ConversationStore
-from storage.database import StorageError, open_database, transaction
+from storage.database import open_database, transaction
+from storage.faults import StorageError
 from storage.migration import downgrade, upgrade
 from storage.records import Draft
 from storage.state import DialogueState

@@ -14,6 +14,7 @@ from storage.audit import entries
 from storage.conversations import ConversationStore
 from storage.database import open_database, transaction
 from storage.desk import Desk, NotYours
+from storage.desk_tables import FindingRow, HandoffRow
 from storage.erasure import erase
 from storage.migration import check
 from storage.person import Person, copy_data
@@ -21,7 +22,6 @@ from storage.records import Button, Draft
 from storage.slots import SlotValue
 from storage.staff import Staff, add_staff, deactivate
 from storage.state import DialogueState
-from storage.tables import FindingRow, HandoffRow
 from tests.storage.test_conversations import a_record
 
 PASSWORD = "correct horse battery staple"

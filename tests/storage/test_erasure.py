@@ -10,11 +10,13 @@ from chatbot.retention import start_purging
 from domains.schema import Pack
 from storage.audit import Deed, entries, note
 from storage.conversations import ConversationStore, UnknownConversation
-from storage.database import StorageError, open_database, transaction
+from storage.database import open_database, transaction
+from storage.desk_tables import Base
 from storage.erasure import erase, purge
+from storage.faults import StorageError
 from storage.migration import check, upgrade
 from storage.person import Person, UnknownPerson, copy_data
-from storage.tables import Base, ConversationRow
+from storage.tables import ConversationRow
 from storage.turn_export import learning_rows
 from storage.vault import pseudonyms
 from tests.storage.test_conversations import a_record

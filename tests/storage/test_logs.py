@@ -11,12 +11,13 @@ from sqlalchemy import Engine, text
 
 from storage.batch import HeldConversation, write_conversations
 from storage.conversations import ConversationStore
-from storage.database import StorageError, connection, open_database, transaction
+from storage.database import connection, open_database, transaction
+from storage.desk_tables import CorrectionRow, StaffRow
+from storage.faults import StorageError
 from storage.logs import LogError, packs, read_conversations
 from storage.migration import check, upgrade
 from storage.outcomes import Outcomes, count_outcomes
 from storage.records import Draft, Owner, TurnRecord
-from storage.tables import CorrectionRow, StaffRow
 from tests.storage.test_conversations import a_record
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

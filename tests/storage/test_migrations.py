@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import Engine, inspect
 
 from storage.conversations import ConversationStore
-from storage.database import StorageError, open_database
+from storage.database import open_database
+from storage.desk_tables import Base
+from storage.faults import StorageError
 from storage.migration import check, current, downgrade, head, revisions, upgrade
 from storage.records import Draft
-from storage.tables import Base
 from tests.storage.test_conversations import a_record
 
 

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import Engine, select
 
 from storage.conversations import ConversationStore, UnknownMessage
-from storage.database import StorageError, transaction
+from storage.database import transaction
 from storage.driver import Driver
+from storage.faults import StorageError
 from storage.outbox import Outbox
 from storage.records import Draft, Event
 from storage.tables import OutboxRow

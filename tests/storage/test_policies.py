@@ -9,7 +9,8 @@ from sqlalchemy import Engine, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage.audit import entries
-from storage.database import StorageError, transaction
+from storage.database import transaction
+from storage.faults import StorageError
 from storage.policies import (
     PolicyVersion,
     UnknownPolicy,

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, select, update
 from storage import throttle
 from storage.audit import entries
 from storage.database import transaction
+from storage.desk_tables import StaffRow, StaffSessionRow, ThrottleRow
 from storage.staff import (
     SignInRefused,
     StaffError,
@@ -21,7 +22,6 @@ from storage.staff import (
     sign_out,
     signed_in,
 )
-from storage.tables import StaffRow, StaffSessionRow, ThrottleRow
 
 PASSWORD = "correct horse battery staple"
 HERE, ELSEWHERE = "192.0.2.1", "198.51.100.7"

@@ -527,7 +527,8 @@ def test_that_greeting_goodbye_and_the_wish_for_a_person_last_one_message(known:
 
 def test_that_a_doubtful_wish_for_a_person_is_put_beside_the_task_at_hand(known: Talk) -> None:
     known.says("send money", "transfer_money").says("is there someone", "human", sure=0.5)
-    assert known.state.may_want_person and not known.state.wants_person
+    assert known.state.may_want_person
+    assert not known.state.wants_person
     assert known.state.alternatives == ("human", "transfer_money")
     assert known.state.failures == 0
     assert known.does("clarify").says("talk to a person", "remark", sure=0.3).state.wants_person
@@ -536,7 +537,8 @@ def test_that_a_doubtful_wish_for_a_person_is_put_beside_the_task_at_hand(known:
 def test_that_going_on_after_the_doubt_takes_the_task_up_again(known: Talk) -> None:
     known.says("send money", "transfer_money").says("is there someone", "human", sure=0.5).does("clarify")
     known.says("$250", "inform", transfer_amount="$250")
-    assert known.state.task == "transfer_money" and not known.state.may_want_person
+    assert known.state.task == "transfer_money"
+    assert not known.state.may_want_person
 
 
 def test_that_a_wish_for_a_person_said_twice_is_granted(known: Talk) -> None:

@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 from nlu.understanding import Entity, IntentScore, Understanding
 from storage.audit import entries
 from storage.conversations import ConversationStore
-from storage.database import StorageError, open_database, transaction
+from storage.database import open_database, transaction
 from storage.encryption import new_key
+from storage.faults import StorageError
 from storage.migration import upgrade
 from storage.records import Owner
 from storage.tables import TurnRow

@@ -12,8 +12,9 @@ from chatbot.bot import Chatbot
 from domains.schema import Pack
 from storage.audit import entries
 from storage.database import transaction
+from storage.desk_tables import HandoffRow
 from storage.staff import deactivate
-from storage.tables import ExecutionRow, HandoffRow
+from storage.tables import ExecutionRow
 from tests.ui.conftest import PATIENCE_MS
 from tests.ui.desk import (
     PASSWORD,
