@@ -9,13 +9,11 @@ from torch.nn import functional as F
 from domains.schema import OUT_OF_SCOPE
 from nlu.data import Example
 from nlu.model import NluModel
-from nlu.parser import Calibration, outside_scores
+from nlu.parser import Calibration, outside_scores, strangeness
 from nlu.pieces import PieceSplitter
 
-FALSE_REJECTS = 0.02
+FALSE_REJECTS = 0.01
 """Share of in-scope messages that may be taken for out of scope."""
-LEAST_OUTSIDE = 1 / 3
-"""Probability of being out of scope below which no message is rejected."""
 LEAST_DOUBT = 0.75
 """Where there were no out-of-scope examples: no message is rejected whose best intent has a quarter."""
 
@@ -42,18 +40,18 @@ def calibrate(
     candidates = torch.linspace(0.3, 3.0, 109)
     losses = torch.stack([F.cross_entropy(logits / t, gold) for t in candidates])
     temperature = float(candidates[losses.argmin()])
-    foreign = gold == names.index(OUT_OF_SCOPE)
-    outside = outside_scores((logits / temperature).softmax(-1), names, doubt)
-    return Calibration(
-        temperature, _threshold(outside[~foreign], LEAST_DOUBT if doubt else LEAST_OUTSIDE), doubt
-    )
+    served = logits[gold != names.index(OUT_OF_SCOPE)] / temperature
+    if len(served) == 0:
+        return Calibration(temperature, LEAST_DOUBT if doubt else 0.5, doubt)
+    if not doubt:
+        return Calibration(temperature, strangeness=_exceeded_by_few(strangeness(served, names)))
+    doubts = outside_scores(served, names, Calibration(doubt=True))
+    return Calibration(temperature, max(LEAST_DOUBT, _exceeded_by_few(doubts)), doubt)
 
 
-def _threshold(scores: Tensor, least: float) -> float:
-    """The lowest score that at most FALSE_REJECTS of in-scope messages exceed, but `least` at least."""
-    if len(scores) == 0:
-        return max(0.5, least)
-    return max(least, float(scores.quantile(1 - FALSE_REJECTS)))
+def _exceeded_by_few(scores: Tensor) -> float:
+    """The lowest score that at most FALSE_REJECTS of these in-scope messages exceed."""
+    return float(scores.quantile(1 - FALSE_REJECTS))
 
 
 def expected_calibration_error(confidences: Tensor, right: Tensor, bins: int = 15) -> float:

@@ -41,6 +41,8 @@ class Calibration:
     out_of_scope_threshold: float = 0.5
     doubt: bool = False
     """Whether no example was out of scope, so that doubt about all intents has to stand for it."""
+    strangeness: float | None = None
+    """How strange a message may be before it is out of scope; models without it go by the probability."""
 
 
 class Parser:
@@ -78,8 +80,9 @@ class Parser:
         """Understand messages in one batch."""
         batch = self.splitter(texts, contexts)
         scores = self.model(batch)
-        probabilities = (scores.intents / self.calibration.temperature).softmax(-1)  # (batch, intents)
-        outside = outside_scores(probabilities, self.model.config.intents, self.calibration.doubt)
+        logits = scores.intents / self.calibration.temperature  # (batch, intents)
+        probabilities = logits.softmax(-1)
+        outside = outside_scores(logits, self.model.config.intents, self.calibration)
         several = scores.several.sigmoid()  # (batch,)
         paths = self.model.decode(scores)
         confidences = _tag_confidences(scores, paths)
@@ -147,13 +150,27 @@ class Parser:
         return tuple(entities)
 
 
-def outside_scores(probabilities: Tensor, intents: Sequence[str], doubt: bool) -> Tensor:
-    """probabilities (…, intents) → (…) how likely a message is out of scope."""
+def outside_scores(logits: Tensor, intents: Sequence[str], calibration: Calibration) -> Tensor:
+    """logits (…, intents) by the temperature → (…) how likely a message is out of scope."""
+    if calibration.strangeness is not None:
+        return (strangeness(logits, intents) - calibration.strangeness).sigmoid()
     outside = intents.index(OUT_OF_SCOPE)
-    if not doubt:
+    probabilities = logits.softmax(-1)
+    if not calibration.doubt:
         return probabilities[..., outside]
     inside = [i for i in range(len(intents)) if i != outside]
     return 1 - probabilities[..., inside].amax(-1)
+
+
+def strangeness(logits: Tensor, intents: Sequence[str]) -> Tensor:
+    """logits (…, intents) → (…) how little a message resembles what was learnt.
+
+    That is, how low even the best logit is (Hendrycks et al. 2022), and some of what speaks for none: examples
+    out of scope are few, and show only some of what they may be.
+    """
+    outside = intents.index(OUT_OF_SCOPE)
+    inside = [i for i in range(len(intents)) if i != outside]
+    return 0.25 * logits[..., outside] - logits[..., inside].amax(-1)
 
 
 def question(pack: Pack, slot: str) -> str:

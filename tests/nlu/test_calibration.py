@@ -11,7 +11,7 @@ from domains.schema import OUT_OF_SCOPE
 from nlu.calibration import calibrate, expected_calibration_error
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel, Scores
-from nlu.parser import Calibration, outside_scores
+from nlu.parser import Calibration, outside_scores, strangeness
 from nlu.pieces import PieceSplitter
 
 INTENTS = ("a", "b", "c", OUT_OF_SCOPE)
@@ -44,21 +44,30 @@ def test_that_the_temperature_takes_overconfidence_back(factor: float) -> None:
     assert calibrate_on(factor * honest, gold).temperature == pytest.approx(factor, rel=0.1)
 
 
-def test_that_the_threshold_lets_two_in_a_hundred_of_the_served_messages_be_refused() -> None:
+def test_that_the_threshold_lets_one_in_a_hundred_of_the_served_messages_be_refused() -> None:
     torch.manual_seed(0)
     logits = torch.randn(1000, 4)
     logits[:, 3] += torch.linspace(-4, 4, 1000)
     found = calibrate_on(logits, torch.zeros(1000, dtype=torch.long))
-    outside = (logits / found.temperature).softmax(-1)[:, 3]
-    assert (outside > found.out_of_scope_threshold).float().mean().item() == pytest.approx(0.02, abs=0.002)
+    outside = outside_scores(logits / found.temperature, INTENTS, found)
+    assert (outside > found.out_of_scope_threshold).float().mean().item() == pytest.approx(0.01, abs=0.002)
 
 
-def test_that_the_threshold_is_a_third_at_least_and_looks_at_served_messages_only() -> None:
+def test_that_the_threshold_looks_at_served_messages_only() -> None:
     logits = torch.zeros(100, 4)
     logits[:90, 0] = 6.0
     logits[90:, 3] = 6.0
     gold = torch.tensor([0] * 90 + [3] * 10)
-    assert calibrate_on(logits, gold).out_of_scope_threshold == pytest.approx(1 / 3)
+    found = calibrate_on(logits, gold)
+    outside = outside_scores(logits / found.temperature, INTENTS, found)
+    assert (outside[90:] > found.out_of_scope_threshold).all()
+    assert not (outside[:90] > found.out_of_scope_threshold).any()
+
+
+def test_that_a_message_like_nothing_learnt_is_stranger_than_one_between_two_intents() -> None:
+    between, unlike, foreign = [5.0, 5.0, -3.0, -3.0], [0.5, -1.0, -3.0, -3.0], [0.5, -1.0, -3.0, 4.0]
+    found = strangeness(torch.tensor([between, unlike, foreign]), INTENTS)
+    assert found[0] < found[1] < found[2]
 
 
 def test_that_without_examples_nothing_is_calibrated() -> None:
@@ -86,8 +95,10 @@ def test_that_the_calibration_error_lies_between_nought_and_one() -> None:
 
 def test_that_doubt_stands_for_out_of_scope_where_no_example_was() -> None:
     probabilities = torch.tensor([[0.9, 0.05, 0.03, 0.02], [0.2, 0.2, 0.2, 0.4], [0.25, 0.25, 0.49, 0.01]])
-    torch.testing.assert_close(outside_scores(probabilities, INTENTS, True), torch.tensor([0.1, 0.8, 0.51]))
-    torch.testing.assert_close(outside_scores(probabilities, INTENTS, False), probabilities[:, 3])
+    logits = probabilities.log()
+    doubts = outside_scores(logits, INTENTS, Calibration(doubt=True))
+    torch.testing.assert_close(doubts, torch.tensor([0.1, 0.8, 0.51]))
+    torch.testing.assert_close(outside_scores(logits, INTENTS, Calibration()), probabilities[:, 3])
 
 
 def test_that_doubt_rejects_only_where_no_intent_is_near() -> None:
