@@ -40,7 +40,7 @@ def train_policy(
     """Train a policy with simulated customers; continues an interrupted run in --out."""
     settings = read_settings(domain=domain)
     pack = load_pack(settings.domain)
-    population = load_population(users)
+    population = load_population(users, pack)
     errors = errors_for(settings, population, nlu_error, pack)
     config = TrainConfig(steps=steps, seed=seed)
     kind = VariedEnv if varied else DialogueEnv
@@ -70,7 +70,7 @@ def evaluate_policy(
     """Score a policy over simulated conversations."""
     settings = read_settings(domain=domain)
     pack = load_pack(settings.domain)
-    population = load_population(users)
+    population = load_population(users, pack)
     env = DialogueEnv(pack, population, errors_for(settings, population, nlu_error, pack))
     engine = open_with_keys(database) if database else None
     chosen = RulePolicy(pack) if policy == "rules" else named_policy(policy, settings, pack, engine)

@@ -5,11 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dialog_policy.ear import NoisyEar
+from dialog_policy.goals import random_value
 from dialog_policy.population import Kind
-from dialog_policy.simulator import Customer, random_value
-from domains.schema import OUT_OF_SCOPE, Pack
-from nlu.errors import NluErrors
+from dialog_policy.simulator import Customer
+from domains.schema import Pack
 from nlu.values import normalise
 from storage.actions import Action
 from storage.slots import SlotValue
@@ -20,12 +19,11 @@ MakeCustomer = Callable[..., Customer]
 
 @pytest.fixture
 def customer(pack: Pack) -> MakeCustomer:
-    """One who is understood perfectly and has no small talk."""
+    """One who has no small talk."""
 
     def make(seed: int = 0, **kind: object) -> Customer:
-        rng = random.Random(seed)
-        ear = NoisyEar(pack, NluErrors.uniform(0.0, [*pack.intents, OUT_OF_SCOPE]), rng)
-        return Customer(pack, "test", Kind.model_validate({"share": 1, "small_talk": 0, **kind}), ear, rng)
+        whole = Kind.model_validate({"share": 1, "small_talk": 0, **kind})
+        return Customer(pack, "test", whole, random.Random(seed))
 
     return make
 
@@ -71,9 +69,9 @@ def test_that_an_execution_is_wrong_without_the_customers_yes_to_these_very_valu
     assert made.wrong_executions == 1
 
     agreed = confirmable(customer, pack)
-    heard = agreed.answer([Action("confirm", item.name)], state)
-    assert heard is not None
-    assert heard.wishes == ("affirm",)
+    meant = agreed.answer([Action("confirm", item.name)], state)
+    assert meant is not None
+    assert meant.intent == "affirm"
     agreed.execute(item.name, {**item.values})
     assert agreed.wrong_executions == 0
     assert agreed.tasks == []
@@ -87,25 +85,25 @@ def test_that_a_wrong_value_in_the_confirmation_is_corrected(customer: MakeCusto
     item, state = made.tasks[0], full_state(made)
     slot = next(iter(item.values))
     wrong = DialogueState(**{**vars(state), "slots": {**state.slots, slot: SlotValue("wrong", 0.9, 1)}})
-    heard = made.answer([Action("confirm", item.name)], wrong)
-    assert heard is not None
-    assert "affirm" not in heard.wishes
-    assert {e.slot: e.value for e in heard.entities} == {slot: item.values[slot]}
+    meant = made.answer([Action("confirm", item.name)], wrong)
+    assert meant is not None
+    assert meant.intent == "inform"
+    assert meant.values == {slot: item.values[slot]}
 
 
 def test_that_an_asked_value_is_given(customer: MakeCustomer) -> None:
     made = customer(1, volunteers=0)
     state = DialogueState(turn=1, task=made.tasks[0].name)
-    heard = made.answer([Action("ask", "ssn")], state)
-    assert heard is not None
-    assert [(e.slot, e.value) for e in heard.entities] == [("ssn", made.credentials["ssn"])]
+    meant = made.answer([Action("ask", "ssn")], state)
+    assert meant is not None
+    assert meant.values == {"ssn": made.credentials["ssn"]}
 
 
 def test_that_the_whole_proof_is_given_where_it_is_asked_for_at_once(customer: MakeCustomer) -> None:
     made = customer(1, volunteers=0)
-    heard = made.answer([Action("identify")], DialogueState(turn=1, task=made.tasks[0].name))
-    assert heard is not None
-    assert {e.slot: e.value for e in heard.entities} == made.credentials
+    meant = made.answer([Action("identify")], DialogueState(turn=1, task=made.tasks[0].name))
+    assert meant is not None
+    assert meant.values == made.credentials
 
 
 def test_that_credentials_are_checked_against_what_the_customer_knows(customer: MakeCustomer) -> None:
