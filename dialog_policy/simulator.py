@@ -49,7 +49,7 @@ class Customer:
     # ── the business system, as far as this customer is concerned ──
 
     def execute(self, task: str, values: dict[str, str]) -> ActionResult:
-        """What the business answers; counts executions that the customer did not agree to, or gain by fraud."""
+        """What the business answers; counts executions without the customer's yes, or gained by fraud."""
         result = self._execute(task, values)
         if result.outcome not in ("done", "verified"):
             self._refusals += 1

@@ -115,7 +115,7 @@ class TextEar:
 
 
 class TextEnv(DialogueEnv):
-    """The same customers as those of DialogueEnv; but they write, and nothing of what is misheard is drawn."""
+    """The customers of DialogueEnv, but they write, and nothing of what is misheard is drawn."""
 
     def __init__(
         self,
