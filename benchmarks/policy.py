@@ -49,7 +49,8 @@ def main() -> None:
 
 def measure(runs: Path, seed: int, episodes: int) -> list[dict[str, Any]]:
     """Rows of one seed: by error rate and policy."""
-    pack, population = load_pack(ROOT / "domains" / "banking"), load_population("default")
+    pack = load_pack(ROOT / "domains" / "banking")
+    population = load_population("default", pack)
     measured = load_errors(ROOT / "models" / "nlu")
 
     def practice(number: int) -> VariedEnv:

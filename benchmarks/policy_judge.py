@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def environment(name: str, pack: Pack) -> DialogueEnv:
-    default, measured = load_population("default"), load_errors(ROOT / "models" / "nlu")
+    default, measured = load_population("default", pack), load_errors(ROOT / "models" / "nlu")
     if name == "misheard":
         return DialogueEnv(pack, default, NluErrors.uniform(0.2, list(pack.intents)))
     if name == "hasty":

@@ -67,7 +67,7 @@ def main() -> None:
     options = arguments.parse_args()
     torch.set_num_threads(1)
     pack = load_pack(ROOT / "domains" / "banking")
-    population, measured = load_population("default"), load_errors(ROOT / "models" / "nlu")
+    population, measured = load_population("default", pack), load_errors(ROOT / "models" / "nlu")
     start, config = time.perf_counter(), TrainConfig(steps=options.steps)
     practice = VariedEnv(pack, population, measured)
     shown = demonstrate(RulePolicy(pack), practice, config.imitated_episodes, 77)

@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def shifted(shift: str, pack: Pack, measured: NluErrors) -> DialogueEnv:
-    default = load_population("default")
+    default = load_population("default", pack)
     if shift == "misheard":
         rows = dict(measured.intents)
         for place, intent in enumerate(MISHEARD):

@@ -39,7 +39,7 @@ def simulate(
 
     settings = read_settings(domain=domain, database=database)
     pack = load_pack(settings.domain)
-    population = load_population(users)
+    population = load_population(users, pack)
     env = DialogueEnv(pack, population, errors_for(settings, population, nlu_error, pack))
     engine = open_with_keys(database, check_keys=False)
     upgrade(engine)

@@ -9,6 +9,7 @@ import typer
 from chatbot.options import Domain, open_with_keys, read_settings
 from chatbot.output import Json, show
 from chatbot.policies import errors_for, named_policy
+from chatbot.simulators import Error, Level, Sentences, SentencesFormat, Users, open_simulator
 from dialog_policy.env import DialogueEnv
 from dialog_policy.evaluate import evaluate
 from dialog_policy.policy import RulePolicy, save_policy
@@ -16,11 +17,6 @@ from dialog_policy.population import load_population
 from dialog_policy.train import TrainConfig, demonstrate, export, train
 from dialog_policy.varied import VariedEnv
 from domains.loader import load_pack
-
-Users = Annotated[str, typer.Option(help="`default`, or a YAML file that describes the simulated customers.")]
-Error = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Uniform NLU error rate instead of the measured errors.")
-]
 
 
 def train_policy(
@@ -40,7 +36,7 @@ def train_policy(
     """Train a policy with simulated customers; continues an interrupted run in --out."""
     settings = read_settings(domain=domain)
     pack = load_pack(settings.domain)
-    population = load_population(users)
+    population = load_population(users, pack)
     errors = errors_for(settings, population, nlu_error, pack)
     config = TrainConfig(steps=steps, seed=seed)
     kind = VariedEnv if varied else DialogueEnv
@@ -59,6 +55,9 @@ def evaluate_policy(
     ] = "live",
     users: Users = "default",
     nlu_error: Error = None,
+    level: Level = "semantic",
+    sentences: Sentences = [],  # noqa: B006
+    sentences_format: SentencesFormat = [],  # noqa: B006
     episodes: Annotated[int, typer.Option(min=1)] = 1000,
     seed: int = 0,
     database: Annotated[
@@ -70,8 +69,7 @@ def evaluate_policy(
     """Score a policy over simulated conversations."""
     settings = read_settings(domain=domain)
     pack = load_pack(settings.domain)
-    population = load_population(users)
-    env = DialogueEnv(pack, population, errors_for(settings, population, nlu_error, pack))
+    env = open_simulator(settings, pack, users, nlu_error, level, sentences, sentences_format)
     engine = open_with_keys(database) if database else None
     chosen = RulePolicy(pack) if policy == "rules" else named_policy(policy, settings, pack, engine)
-    show(evaluate(chosen, env, episodes, seed), json)
+    show({"level": level, **evaluate(chosen, env, episodes, seed)}, json)

@@ -1,22 +1,26 @@
 """What the bot hears of a simulated customer: the meant message, with the NLU's errors."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from dialog_policy.meaning import Meaning
 from domains.schema import OUT_OF_SCOPE, Pack
 from nlu.errors import NluErrors
 from nlu.understanding import Entity, IntentScore, Understanding
 from nlu.values import InvalidValue, normalise
+from storage.state import DialogueState
 
-UNSAID = "…"
-"""Text of messages whose words do not matter; it is no value of any slot."""
+MISHEARD_BY_TYPOS, MISSED_BY_TYPOS = 0.16, 0.02
+"""What a typing error in each longer word adds to the share of the messages misheard, and of the values
+missed: measured on texts (benchmarks/simulators.py).
+"""
 
 
 class NoisyEar:
-    """Turns meant intents and values into an Understanding, erring as often as the NLU does."""
+    """Turns what is meant into an Understanding, erring as often as the NLU does; fast, for training."""
 
-    def __init__(self, pack: Pack, errors: NluErrors, rng: random.Random) -> None:
-        self.pack, self.errors, self.rng = pack, errors, rng
+    def __init__(self, pack: Pack, errors: NluErrors, rng: random.Random, typos: float = 0.0) -> None:
+        self.pack, self.errors, self.rng, self.typos = pack, errors, rng, typos
         self._requests = [name for name, intent in pack.intents.items() if intent.kind != "social"]
         self._alike = {
             slot: [
@@ -27,37 +31,30 @@ class NoisyEar:
             for slot in pack.slots
         }
 
-    def hear(self, intents: Sequence[str], values: Mapping[str, str], text: str = UNSAID) -> Understanding:
-        """The message as understood. `text` matters where words decide: a yes, an "instead", a bare value."""
-        scores, wishes, outside = self._intents(intents)
+    def hear(self, meaning: Meaning, state: DialogueState) -> Understanding:
+        if meaning.pressed:  # nothing to mishear
+            certain = (IntentScore(meaning.intent, 1.0),)
+            return Understanding(meaning.words, certain, (meaning.intent,), (), 0.0)
+        scores, wishes, outside = self._intent(meaning.intent)
         entities = tuple(
-            e for e in (self._entity(slot, value) for slot, value in values.items()) if e is not None
+            e for e in (self._entity(slot, value) for slot, value in meaning.values.items()) if e is not None
         )
-        return Understanding(text, scores, wishes, entities, outside)
+        return Understanding(meaning.words, scores, wishes, entities, outside)
 
-    def clearly(self, intent: str, text: str) -> Understanding:
-        """A pressed button: nothing to mishear."""
-        return Understanding(text, (IntentScore(intent, 1.0),), (intent,), (), 0.0)
-
-    def _intents(self, meant: Sequence[str]) -> tuple[tuple[IntentScore, ...], tuple[str, ...], float]:
-        taken, scores = [], []
-        outside = 0.0
-        for intent in meant:
-            heard = self._confuse(intent)
-            right = heard == intent
-            probability = self._draw(self.errors.right_confidence if right else self.errors.wrong_confidence)
-            if heard == OUT_OF_SCOPE:
-                outside = max(outside, probability)
-            else:
-                taken.append(heard)
-                scores.append(IntentScore(heard, probability))
-            rest = 1 - probability
-            second = self.rng.choice(self._requests) if right or intent == OUT_OF_SCOPE else intent
-            scores.append(IntentScore(second, rest * self.rng.uniform(0.3, 0.9)))
-        scores.sort(key=lambda score: -score.probability)
-        return tuple(scores), tuple(dict.fromkeys(taken)), outside
+    def _intent(self, meant: str) -> tuple[tuple[IntentScore, ...], tuple[str, ...], float]:
+        heard = self._confuse(meant)
+        right = heard == meant
+        probability = self._draw(self.errors.right_confidence if right else self.errors.wrong_confidence)
+        second = self.rng.choice(self._requests) if right or meant == OUT_OF_SCOPE else meant
+        other = IntentScore(second, (1 - probability) * self.rng.uniform(0.3, 0.9))
+        if heard == OUT_OF_SCOPE:
+            return (other,), (), probability
+        scores = sorted((IntentScore(heard, probability), other), key=lambda score: -score.probability)
+        return tuple(scores), (heard,), 0.0
 
     def _confuse(self, intent: str) -> str:
+        if self.typos and self.rng.random() < self.typos * MISHEARD_BY_TYPOS:
+            return self.rng.choice([*self._requests, OUT_OF_SCOPE])
         row = self.errors.intents.get(intent)
         if not row:
             return intent
@@ -65,9 +62,10 @@ class NoisyEar:
 
     def _entity(self, slot: str, value: str) -> Entity | None:
         chance = self.rng.random()
-        if chance < self.errors.slot_missed:
+        missed = self.errors.slot_missed + self.typos * MISSED_BY_TYPOS
+        if chance < missed:
             return None
-        if chance >= self.errors.slot_missed + self.errors.slot_wrong:
+        if chance >= missed + self.errors.slot_wrong:
             return Entity(slot, 0, len(value), value, value, self._draw(self.errors.slot_confidence))
         confidence = self._draw(self.errors.slot_wrong_confidence)
         if self._alike[slot] and self.rng.random() < 0.5:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from dialog_policy.ear import NoisyEar
 from dialog_policy.features import observe
-from dialog_policy.population import Population
+from dialog_policy.goals import DrawValue
+from dialog_policy.meaning import Ear
+from dialog_policy.population import Kind, Population
 from dialog_policy.rules import action_set, allowed, concrete
 from dialog_policy.simulator import Customer
 from domains.schema import Pack
@@ -50,6 +52,8 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
     """After the bot's last turn, before the customer's answer."""
     executed: Execution
     """The last call of the business system; it has no key."""
+    draw_value: DrawValue | None = None
+    """Where the values come from that customers give; None makes them up."""
 
     def __init__(self, pack: Pack, population: Population, errors: NluErrors, seed: int = 0) -> None:
         self.pack, self.population, self.errors = pack, population, errors
@@ -75,11 +79,16 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
             self._rng = random.Random(seed)
         kinds = self.population.kinds
         name = self._rng.choices(list(kinds), weights=[kind.share for kind in kinds.values()])[0]
-        ear = NoisyEar(self.pack, self.errors, self._rng)
-        self.customer = Customer(self.pack, name, kinds[name], ear, self._rng)
-        self.heard = self.customer.open()
-        self.state = hear(DialogueState(greeted=True), self.heard, self.pack)
+        self._ear = self.listen(kinds[name])
+        self.customer = Customer(self.pack, name, kinds[name], self._rng, self.draw_value)
+        opening = DialogueState(greeted=True)
+        self.heard = self._ear.hear(self.customer.open(), opening)
+        self.state = hear(opening, self.heard, self.pack)
         self._turn = []
+
+    def listen(self, kind: Kind) -> Ear:
+        """Who hears a customer of this kind."""
+        return NoisyEar(self.pack, self.errors, self._rng, kind.typos)
 
     def action_masks(self) -> NDArray[np.bool_]:
         return allowed(self.state, self.pack, self.actions)
@@ -98,13 +107,13 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
         if not chosen.waits:
             return 0.0, False, {}
         self.spoken = self.state
-        heard = self.customer.answer(self._turn, self.state)
+        meant = self.customer.answer(self._turn, self.state)
         self._turn = []
-        if heard is None:
+        if meant is None:
             satisfied, reward = self._judge(chosen)
             return reward, True, self._summary(satisfied, chosen)
-        self.heard = heard
-        self.state = hear(self.state, heard, self.pack)
+        self.heard = self._ear.hear(meant, self.state)
+        self.state = hear(self.state, self.heard, self.pack)
         return self.reward.message, False, {}
 
     def _execute(self, action: Action) -> None:
@@ -121,8 +130,7 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
     def _judge(self, last: Action) -> tuple[bool, float]:
         satisfied = self.customer.satisfied(self.state.handed_over)
         if satisfied:
-            person = self.customer.kind.wants_person or self.customer.kind.wrong_credentials
-            needless = last.kind == "handoff" and not person  # as a way out once all is done
+            needless = last.kind == "handoff" and not self.customer.needs_person  # out, once all is done
             return True, self.reward.satisfied + (self.reward.needless_handoff if needless else 0.0)
         if self.customer.left:
             return False, self.reward.left

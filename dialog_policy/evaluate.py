@@ -2,16 +2,32 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from dialog_policy.env import DialogueEnv
 from dialog_policy.policy import Policy
 
+Conversation = dict[str, Any]
+"""What became of one: its kind of customer, whether that one is satisfied, turns, reward."""
+
 
 def evaluate(policy: Policy, env: DialogueEnv, episodes: int, seed: int) -> dict[str, Any]:
     """Run `episodes` conversations; the same seed brings the same customers to every policy."""
+    rows = converse(policy, env, episodes, seed)
+    kinds: dict[str, list[Conversation]] = defaultdict(list)
+    for row in rows:
+        kinds[row["kind"]].append(row)
+    return {
+        "policy": policy.version,
+        **figures(rows),
+        "kinds": {k: figures(v) for k, v in sorted(kinds.items())},
+    }
+
+
+def converse(policy: Policy, env: DialogueEnv, episodes: int, seed: int) -> list[Conversation]:
     place = {action: index for index, action in enumerate(env.actions)}
-    rows: list[dict[str, Any]] = []
+    rows: list[Conversation] = []
     for episode in range(episodes):
         env.begin(seed * 1_000_003 + episode)
         total, done, info = 0.0, False, dict[str, Any]()
@@ -20,17 +36,10 @@ def evaluate(policy: Policy, env: DialogueEnv, episodes: int, seed: int) -> dict
             reward, done, info = env.advance(place[choice.action])
             total += reward
         rows.append({**info, "reward": total})
-    kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        kinds[row["kind"]].append(row)
-    return {
-        "policy": policy.version,
-        **_figures(rows),
-        "kinds": {k: _figures(v) for k, v in sorted(kinds.items())},
-    }
+    return rows
 
 
-def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def figures(rows: Sequence[Conversation]) -> dict[str, Any]:
     count = len(rows)
     successes = sum(row["satisfied"] for row in rows)
     low, high = wilson(successes, count)

@@ -75,7 +75,7 @@ def fit_population(
     """Who the customers are that talked to `policy`, and how well they were understood."""
     config = config or FitConfig()
     errors = fit_errors(conversations, measured, pack)
-    repertoire, before = _repertoire()
+    repertoire, before = _repertoire(pack)
     logged = np.stack([_moments(_of_log(conversation), pack) for conversation in conversations])
     target, spread = logged.mean(axis=0), logged.std(axis=0) / np.sqrt(len(logged))
     means = []
@@ -103,9 +103,9 @@ def fit_population(
     )
 
 
-def _repertoire() -> tuple[dict[str, Any], NDArray[np.float64]]:
+def _repertoire(pack: Pack) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Kinds, and the shares that they are thought to have before the log is looked at."""
-    shipped = load_population("default").kinds
+    shipped = load_population("default", pack).kinds
     kinds, shares = {}, []
     for change, values in CHANGES.items():
         for name, kind in shipped.items():

@@ -2,14 +2,12 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
 
-from dialog_policy.ear import UNSAID, NoisyEar
+from dialog_policy.goals import DrawValue, Goals, Item
+from dialog_policy.meaning import INSTEAD, UNSAID, Meaning
 from dialog_policy.population import Kind
 from domains.backend import ActionResult
-from domains.schema import OUT_OF_SCOPE, Pack, Slot
-from nlu.understanding import Understanding
+from domains.schema import OUT_OF_SCOPE, Pack
 from storage.actions import Action
 from storage.state import PERSON, DialogueState
 
@@ -19,43 +17,51 @@ OTHER_OUTCOME = 0.1
 """How often a business system says something else than done, such as insufficient funds."""
 
 
-@dataclass
-class Item:
-    """One thing the customer came for: a task with its values, or a topic."""
-
-    name: str
-    values: dict[str, str] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)
-    """What the customer says at first; differs from `values` in a slip."""
-
-
 class Customer:
     """Remembers what it wants, answers what the bot does, and judges the end."""
 
-    def __init__(self, pack: Pack, name: str, kind: Kind, ear: NoisyEar, rng: random.Random) -> None:
-        self.pack, self.kind_name, self.kind, self.ear, self.rng = pack, name, kind, ear, rng
-        self.credentials = self._draw_credentials()
-        self.tasks = [self._draw_task() for _ in range(rng.randint(*kind.tasks))]
-        topics = [name for name in pack.topics if name in pack.intents]
-        self.questions = [Item(topic) for topic in rng.sample(topics, rng.randint(*kind.questions))]
+    def __init__(
+        self, pack: Pack, name: str, kind: Kind, rng: random.Random, draw: DrawValue | None = None
+    ) -> None:
+        self.pack, self.kind_name, self.kind, self.rng = pack, name, kind, rng
+        self.goals = Goals(pack, kind, rng, draw)
+        self.credentials = self.goals.credentials()
+        self.tasks = [self.goals.task(self.credentials) for _ in range(rng.randint(*kind.tasks))]
+        self.questions = self.goals.questions()
         self.patience = rng.randint(*kind.patience)
+        self.upset = kind.mood.upset
         self.annoyance = 0
         self.messages = 0
         self.told: set[str] = set()
-        self.refused = False
+        self.wants_person = kind.wants_person
+        self.declined = False
         self.left = False
         self.wrong_executions = 0
+        self._refusals = 0
         self._consents: list[tuple[str, tuple[tuple[str, str], ...]]] = []
+        self._victim: dict[str, str] = {}
+        if kind.is_fraud:
+            self._tries = rng.randint(*kind.fraud)
+            self._victim = self.credentials
+            self._unknown = rng.sample(list(self._victim), rng.randint(1, max(len(self._victim) - 1, 1)))
+            self._guess()
 
     # ── the business system, as far as this customer is concerned ──
 
     def execute(self, task: str, values: dict[str, str]) -> ActionResult:
-        """What the business answers; counts executions that the customer did not agree to."""
+        """What the business answers; counts executions without the customer's yes, or gained by fraud."""
+        result = self._execute(task, values)
+        if result.outcome not in ("done", "verified"):
+            self._refusals += 1
+        return result
+
+    def _execute(self, task: str, values: dict[str, str]) -> ActionResult:
         if task == self.pack.domain.authentication.task:
-            good = not self.kind.wrong_credentials and all(self._knows(s, v) for s, v in values.items())
-            return ActionResult("verified", {"customer_id": "1"}) if good else ActionResult("not_matched")
+            return self._authenticate(values)
         agreed = (task, tuple(sorted(values.items())))
-        if self.pack.tasks[task].confirm and agreed not in self._consents:
+        unagreed = self.pack.tasks[task].confirm and agreed not in self._consents
+        gained = self.kind.is_fraud and self.pack.tasks[task].authentication == "customer"
+        if unagreed or gained:
             self.wrong_executions += 1
         item = next((i for i in self.tasks if i.name == task), None)
         if item is not None and all(item.values.get(s) == v for s, v in values.items() if s in item.values):
@@ -65,67 +71,114 @@ class Customer:
                 return ActionResult(next(iter(set(self.pack.tasks[task].outcomes) - {"done"}), "done"))
         return ActionResult("done")
 
+    def _authenticate(self, values: dict[str, str]) -> ActionResult:
+        if self.kind.is_fraud:
+            good = all(self._victim.get(slot) == value for slot, value in values.items())
+            self._tries -= not good
+            self._guess()
+        else:
+            good = not self.kind.wrong_credentials and all(self._knows(s, v) for s, v in values.items())
+        return ActionResult("verified", {"customer_id": "1"}) if good else ActionResult("not_matched")
+
     # ── the conversation ──
 
-    def open(self) -> Understanding:
+    def open(self) -> Meaning:
         """The first message."""
         return self._speak(self._wish())
 
-    def answer(self, actions: Sequence[Action], state: DialogueState) -> Understanding | None:
+    def answer(self, actions: Sequence[Action], state: DialogueState) -> Meaning | None:
         """The answer to a turn of the bot; None when the customer is gone."""
         before = (len(self.tasks), len(self.questions), len(self.told))
         for action in actions:
             if action.kind == "answer":
                 self.questions = [q for q in self.questions if q.name != action.argument]
             elif action.kind == "decline" and self.kind.out_of_scope:
-                self.refused = True
+                self.declined = True
         last = actions[-1]
         if last.kind in ("handoff", "close"):
             return None
-        if self.messages >= LONGEST or self.annoyance >= self.patience:
-            self.left = True
+        if self.kind.is_fraud and self._tries <= 0:
             return None
-        heard = self._speak(self._reaction(last, state))
+        self._feel(actions, state)
+        if self.messages >= LONGEST or self.annoyance >= self._bears():
+            self.left = not self.kind.is_fraud
+            return None
+        meant = self._speak(self._reaction(last, state))
         progress = (len(self.tasks), len(self.questions), len(self.told)) != before
         self.annoyance = self.annoyance if progress else self.annoyance + 1
-        return heard
+        return meant
 
     def satisfied(self, handed_over: bool) -> bool:
         """Whether the customer got what it came for, or rightly did not."""
+        if self.kind.is_fraud:
+            return self.wrong_executions == 0
         if self.kind.wants_person:
             return handed_over
+        if self.wants_person and handed_over:
+            return True
         if self.kind.wrong_credentials:
             return handed_over or not self.tasks
         if self.kind.out_of_scope:
-            return self.refused
+            return self.declined
         return not self.tasks and not self.questions
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether handing over is right, whatever has been done."""
+        return self.wants_person or self.kind.wrong_credentials or self.kind.is_fraud
+
+    # ── mood ──
+
+    def _feel(self, actions: Sequence[Action], state: DialogueState) -> None:
+        """What the bot's turn adds to how upset the customer is."""
+        mood, last = self.kind.mood, actions[-1]
+        foreign = last.kind in ("ask", "confirm", "identify") and self._item(state) is None
+        if last.kind in ("clarify", "rephrase") or foreign:
+            self.upset += mood.misunderstood
+        elif last.kind == "ask" and last.argument in self.told:
+            self.upset += mood.asked_again
+        if self._refusals or any(action.kind == "decline" for action in actions):
+            self.upset += mood.refused
+        self._refusals = 0
+        self.upset = min(self.upset, 1.0)
+
+    def _bears(self) -> float:
+        return self.patience * (1 - self.upset / 2)
+
+    def _asks_person(self) -> bool:
+        chance = self.kind.asks_person * (1.0 if self.annoyance else self.upset)
+        if chance and self.rng.random() < chance:
+            self.wants_person = True
+        return self.wants_person and not self.kind.wants_person
 
     # ── what to say ──
 
-    def _speak(self, heard: Understanding) -> Understanding:
+    def _speak(self, meant: Meaning) -> Meaning:
         self.messages += 1
-        return heard
+        return meant
 
-    def _wish(self, instead: bool = False) -> Understanding:
+    def _wish(self, instead: bool = False) -> Meaning:
         """Say what is still wanted: the next task with some of its values, or the next question."""
-        text = "instead" if instead else UNSAID
-        if self.kind.wants_person:
-            return self.ear.hear([PERSON], {})
-        if self.kind.out_of_scope and not self.refused:
-            return self.ear.hear([OUT_OF_SCOPE], {})
+        words = INSTEAD if instead else UNSAID
+        if self.wants_person:
+            return Meaning(PERSON)
+        if self.kind.out_of_scope and not self.declined:
+            return Meaning(OUT_OF_SCOPE)
         if self.tasks and not (self.questions and self.rng.random() < 0.3):
             item = self.tasks[0]
-            return self.ear.hear([item.name], self._volunteered(item), text)
+            return Meaning(item.name, self._volunteered(item), words)
         if self.questions:
-            return self.ear.hear([self.questions[0].name], {}, text)
-        return self.ear.hear([self.rng.choice(["goodbye", "deny", "deny", "thanks"])], {}, "no thanks")
+            return Meaning(self.questions[0].name, words=words)
+        return Meaning(self.rng.choice(["goodbye", "deny", "deny", "thanks"]), words="no thanks")
 
-    def _reaction(self, last: Action, state: DialogueState) -> Understanding:
+    def _reaction(self, last: Action, state: DialogueState) -> Meaning:
+        if self._asks_person():
+            return Meaning(PERSON)
         if self.rng.random() < self.kind.small_talk:
-            return self.ear.hear(["remark"], {})
-        wrong_credentials = self.kind.wrong_credentials and state.authentication_failures >= 2
-        if wrong_credentials:
-            return self.ear.hear([PERSON], {})
+            angry = self.upset > 0 and self.rng.random() < self.upset
+            return Meaning("insult" if angry else "remark")
+        if self.kind.wrong_credentials and state.authentication_failures >= 2:
+            return Meaning(PERSON)
         match last.kind:
             case "ask":
                 return self._give(last.argument, state)
@@ -138,67 +191,63 @@ class Customer:
             case _:
                 return self._wish()
 
-    def _give(self, slot: str, state: DialogueState) -> Understanding:
+    def _give(self, slot: str, state: DialogueState) -> Meaning:
         item = self._item(state)
         if item is None:
             return self._protest()
         if self.questions and self.rng.random() < 0.4:
-            return self.ear.hear([self.questions[0].name], {})
+            return Meaning(self.questions[0].name)
         if self.rng.random() < self.kind.change_of_mind / 3:
-            self.tasks[self.tasks.index(item)] = changed = self._draw_task()
-            return self.ear.hear([changed.name], self._volunteered(changed), "instead")
+            self.tasks[self.tasks.index(item)] = changed = self.goals.task(self.credentials)
+            return Meaning(changed.name, self._volunteered(changed), INSTEAD)
         values = self._answer_for(slot, item)
         if not values:
-            return self.ear.hear(["deny"], {}, "no")
+            return Meaning("deny", words="no")
         self.told |= values.keys()
-        alone = len(values) == 1
-        return self.ear.hear(["inform"], values, next(iter(values.values())) if alone else UNSAID)
+        return Meaning("inform", values, next(iter(values.values())) if len(values) == 1 else UNSAID)
 
-    def _identify(self, state: DialogueState) -> Understanding:
+    def _identify(self, state: DialogueState) -> Meaning:
         """All credentials in one message."""
-        if self._item(state) is None:
-            return self._protest()
-        return self.ear.hear(["inform"], self.credentials)
+        return Meaning("inform", self.credentials) if self._item(state) else self._protest()
 
-    def _protest(self) -> Understanding:
+    def _protest(self) -> Meaning:
         """The bot wants details for what nobody asked for."""
-        return self._wish(instead=True) if self._wants_more() else self.ear.hear(["cancel"], {}, "cancel")
+        return self._wish(instead=True) if self._wants_more() else Meaning("cancel", words="cancel")
 
     def _answer_for(self, slot: str, item: Item) -> dict[str, str]:
         """The asked value, and perhaps others that the customer thinks are needed."""
-        known = {**self.credentials, **item.said}
+        known = self._in_order(item)
         if slot not in known and slot == "card_number" and "account_number" in known:
             slot = "account_number"
         if slot not in known:
             return {}
         untold = {other: value for other, value in known.items() if other not in self.told and other != slot}
-        extra = {other: v for other, v in untold.items() if self.rng.random() < self.kind.volunteers / 2}
-        return {slot: known[slot], **extra}
+        return {slot: known[slot], **self._some_of(untold)}
 
-    def _check(self, state: DialogueState) -> Understanding:
+    def _check(self, state: DialogueState) -> Meaning:
         """Answer "shall I go ahead?": yes, or what is wrong."""
         item = self._item(state)
         if item is None:
-            return self._wish(instead=True) if self._wants_more() else self.ear.hear(["deny"], {}, "no")
+            return self._wish(instead=True) if self._wants_more() else Meaning("deny", words="no")
         item.said = dict(item.values)
         shown = {s: state.slots[s].value for s in self.pack.tasks[item.name].slots if s in state.slots}
         wrong = {s: item.values[s] for s, v in shown.items() if item.values[s] != v}
         if wrong:
-            return self.ear.hear(["inform"], wrong, "no")
+            return Meaning("inform", wrong, "no")
         task = self.pack.tasks[item.name]
         values = {s: v.value for s, v in state.slots.items() if s in (*task.slots, *task.optional)}
         self._consents.append((item.name, tuple(sorted(values.items()))))
         if self.rng.random() < 0.5:
-            return self.ear.clearly("affirm", "Yes, go ahead")
-        return self.ear.hear(["affirm"], {}, "yes")
+            return Meaning("affirm", words="Yes, go ahead", pressed=True)
+        return Meaning("affirm", words="yes")
 
-    def _choose(self, state: DialogueState) -> Understanding:
+    def _choose(self, state: DialogueState) -> Meaning:
         wanted = [i.name for i in (*self.tasks, *self.questions)]
-        if self.kind.wants_person:
+        if self.wants_person:
             wanted = [PERSON]
         for option in state.clarifying:
             if option in wanted:
-                return self.ear.clearly(option, self.pack.intents[option].description)
+                return Meaning(option, words=self.pack.intents[option].description, pressed=True)
         return self._wish(instead=True)
 
     def _item(self, state: DialogueState) -> Item | None:
@@ -208,64 +257,31 @@ class Customer:
         return bool(self.tasks or self.questions)
 
     def _volunteered(self, item: Item) -> dict[str, str]:
-        values = {
-            s: v
-            for s, v in {**self.credentials, **item.said}.items()
-            if self.rng.random() < self.kind.volunteers / 2
-        }
+        values = self._some_of(self._in_order(item))
         self.told |= values.keys()
         return values
 
-    # ── goals ──
+    def _in_order(self, item: Item) -> dict[str, str]:
+        """All that the customer could say, in the order of its kind."""
+        known = {**self.credentials, **item.said}
+        if self.kind.order == "task_first":
+            known = {**item.said, **{s: v for s, v in known.items() if s not in item.said}}
+        elif self.kind.order == "shuffled":
+            known = dict(self.rng.sample(list(known.items()), len(known)))
+        return known
 
-    def _draw_credentials(self) -> dict[str, str]:
-        values = {}
-        for entry in self.pack.domain.authentication.slots:
-            slot = entry if isinstance(entry, str) else self.rng.choice(entry)
-            values[slot] = random_value(self.pack.slots[slot], self.rng)
-        return values
+    def _some_of(self, values: dict[str, str]) -> dict[str, str]:
+        said = [(s, v) for s, v in values.items() if self.rng.random() < self.kind.volunteers / 2]
+        return dict(said[: self.kind.at_once])
+
+    # ── credentials ──
 
     def _knows(self, slot: str, value: str) -> bool:
         return self.credentials.get(slot) == value or any(i.values.get(slot) == value for i in self.tasks)
 
-    def _draw_task(self) -> Item:
-        names = [name for name in self.pack.tasks if name in self.pack.intents]
-        name = self.rng.choice(names)
-        slots = self.pack.tasks[name].slots
-        values = {s: self.credentials.get(s) or random_value(self.pack.slots[s], self.rng) for s in slots}
-        said = dict(values)
-        own = [s for s in slots if s not in self.credentials]
-        if own and self.rng.random() < self.kind.correction:
-            slip = self.rng.choice(own)
-            said[slip] = random_value(self.pack.slots[slip], self.rng)
-        return Item(name, values, said)
-
-
-def random_value(slot: Slot, rng: random.Random) -> str:
-    """A normalised value of the slot's type."""
-    match slot.type:
-        case "choice":
-            return rng.choice(list(slot.choices))
-        case "amount":
-            return f"{rng.randint(1, 3000)}.{rng.choice(['00', '50', '99'])}"
-        case "date":
-            return (date.today() - timedelta(days=rng.randint(0, 60))).isoformat()
-        case "time":
-            return f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}"
-        case "count":
-            return str(rng.randint(1, 9))
-        case "person_name":
-            return f"{_word(rng)} {_word(rng)}"
-        case "address":
-            return f"{rng.randint(1, 999)} {_word(rng)} Street, {_word(rng)} {rng.randint(10000, 99999)}"
-        case "account_number":
-            return str(rng.randint(10**9, 10**10 - 1))
-        case "card_number" | "ssn_last4":
-            return str(rng.randint(1000, 9999))
-        case "text":
-            return _word(rng)
-
-
-def _word(rng: random.Random) -> str:
-    letters = (rng.choice("bdfglmnprst") + rng.choice("aeiou") for _ in range(rng.randint(2, 3)))
-    return "".join(letters).capitalize()
+    def _guess(self) -> None:
+        """Of another's identity what is known, and a new guess at the rest, never the right one."""
+        self.credentials = dict(self._victim)
+        for slot in self._unknown:
+            while self.credentials[slot] == self._victim[slot]:
+                self.credentials[slot] = self.goals.draw(slot, self.rng)

@@ -50,6 +50,9 @@ def _vary_kind(kind: Kind, rng: random.Random) -> Kind:
         name: min(1.0, max(0.0, getattr(kind, name) + rng.choice((0, rng.uniform(-spread, spread)))))
         for name, spread in (("volunteers", 0.4), ("correction", 0.4), ("change_of_mind", 0.3))
     }
+    for name in ("typos", "asks_person"):
+        if chance := getattr(kind, name):  # nothing is drawn for what a kind does not do
+            chances[name] = min(1.0, chance * rng.uniform(0.0, 2.0))
     return kind.model_copy(
         update={
             **chances,

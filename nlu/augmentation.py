@@ -23,11 +23,12 @@ def roughen(example: Example, rng: random.Random, typos: float, bare: float) -> 
         example = _map_characters(example, lambda c: "" if c in ".,?!;:'’" else c)
     if rng.random() < typos:
         for _ in range(rng.choice((1, 1, 2))):
-            example = _one_typo(example, rng)
+            example = mistype(example, rng)
     return example
 
 
-def _one_typo(example: Example, rng: random.Random) -> Example:
+def mistype(example: Example, rng: random.Random) -> Example:
+    """One typing error; none in a message of fewer than five letters."""
     places = [i for i, c in enumerate(example.text) if c.isascii() and c.isalpha()]
     if len(places) < 5:
         return example

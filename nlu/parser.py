@@ -165,8 +165,8 @@ def outside_scores(logits: Tensor, intents: Sequence[str], calibration: Calibrat
 def strangeness(logits: Tensor, intents: Sequence[str]) -> Tensor:
     """logits (…, intents) → (…) how little a message resembles what was learnt.
 
-    That is, how low even the best logit is (Hendrycks et al. 2022), and some of what speaks for none: examples
-    out of scope are few, and show only some of what they may be.
+    That is, how low even the best logit is (Hendrycks et al. 2022), and some of what speaks for none: the
+    examples out of scope are few, and show only some of what it may be.
     """
     outside = intents.index(OUT_OF_SCOPE)
     inside = [i for i in range(len(intents)) if i != outside]

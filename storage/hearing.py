@@ -15,6 +15,9 @@ PLAUSIBLE = 0.1
 SURE = 0.8
 """Confidence of a value that counts as progress before any task has begun, and of a wish for a person."""
 
+SURE_YES = 0.7
+"""Probability of a yes in other words than the pack's own."""
+
 
 def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueState:
     """The state after a customer's message."""
@@ -126,7 +129,14 @@ def _take_wish_for_person(
 
 
 def _consents(heard: Understanding, pack: Pack) -> bool:
-    """A yes; none where it holds a number that was not understood, for that may be a correction."""
+    """A yes; none where it holds a number that was not understood, for that may be a correction.
+
+    "ok, I'm here" may be no yes at all: what is more than a bare yes has to be heard as one for sure.
+    """
+    bare = heard.text.strip().strip(".!").lower() in pack.domain.consent
+    sure = next((s.probability for s in heard.intents if s.intent == "affirm"), 0.0) >= SURE_YES
+    if not bare and not sure:
+        return False
     rest = heard.text
     for entity in sorted(heard.entities, key=lambda e: -e.start):
         rest = rest[: entity.start] + rest[entity.end :]
@@ -176,6 +186,8 @@ def _take_values(
     task = state.task or state.dropped
     relevant = relevant_slots(task, state.customer_id is not None, pack)
     wanted = tuple(dict.fromkeys((*replace(state, task=task).wanted(pack), *relevant)))
+    if before.confirmation == "asked":
+        heard = _corrections(heard, state, pack)
     slots, invalid = fill(state.slots, heard, wanted, before.asked, state.turn, wishes, pack)
     changed = {
         name for name, new in slots.items() if name not in state.slots or state.slots[name].value != new.value
@@ -191,6 +203,24 @@ def _take_values(
     if (changed | invalid.keys()) & task_slots and state.confirmation != "none":
         state = replace(state, confirmation="none")
     return state
+
+
+def _corrections(heard: Understanding, state: DialogueState, pack: Pack) -> Understanding:
+    """Values that no open task has a place for, in answer to "shall I go ahead?", as what they correct.
+
+    "No, November 3" is the day that was read out, whichever day the NLU takes it for.
+    """
+    known = set(relevant_slots(None, state.customer_id is not None, pack))
+    for task in (state.task, state.dropped, *state.waiting):
+        known.update(relevant_slots(task, True, pack) if task else ())
+    open_slots = relevant_slots(state.task or state.dropped, True, pack)
+    entities = []
+    for entity in heard.entities:
+        kind = pack.slots[entity.slot].type
+        shown = [s for s in open_slots if s in state.slots and pack.slots[s].type == kind]
+        meant = shown[0] if entity.slot not in known and len(shown) == 1 else entity.slot
+        entities.append(replace(entity, slot=meant))
+    return replace(heard, entities=tuple(entities))
 
 
 def _moved(before: DialogueState, after: DialogueState) -> bool:

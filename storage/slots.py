@@ -126,10 +126,7 @@ def _slot_for(
         return entity.slot
     if missing:
         return missing[0]
-    if asked and alike(asked):
-        return asked
-    known = [name for name in wanted if name in filled and pack.slots[name].type == slot.type and fits(name)]
-    return known[0] if len(known) == 1 and entity.slot not in wanted else entity.slot  # a correction
+    return asked if asked and alike(asked) else entity.slot
 
 
 def _is_valid(slot: Slot, text: str) -> bool:

@@ -131,6 +131,41 @@ def test_that_users_of_an_unknown_kind_are_refused(tmp_path: Path) -> None:
     assert "users.yaml:4" in the_error(chatbot(*words, "--nlu-error", "0.1"))
 
 
+def test_that_goals_that_the_pack_does_not_know_are_refused_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "users.yaml").write_text("kinds:\n  odd:\n    share: 1\n    goals: [fly_to_rome]\n")
+    words = ("evaluate", "policy", "--policy", "rules", "--users", str(tmp_path / "users.yaml"))
+    assert "users.yaml:4: kinds.odd.goals: 'fly_to_rome' is no task" in the_error(chatbot(*words))
+
+
+@pytest.mark.shipped
+def test_that_the_rules_are_evaluated_by_customers_who_write_what_a_file_says(tmp_path: Path) -> None:
+    rows = [{"text": f"I have lost my card, case {n}", "intent": "report_lost_card"} for n in range(9)]
+    (tmp_path / "said.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ("evaluate", "policy", "--policy", "rules", "--level", "text", "--episodes", "5", "--json")
+    said = ("--sentences", str(tmp_path / "said.jsonl"), "--sentences-format", "jsonl")
+    result = chatbot(*words, *said)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert figures["level"] == "text"
+    assert figures["episodes"] == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--level", "text", "--nlu-error", "0.1"), "--nlu-error is for simulated errors"),
+        (("--sentences", "x.jsonl", "--sentences-format", "jsonl"), "add --level text"),
+        (("--level", "text", "--sentences", "x.jsonl"), "1 --sentences but 0 --sentences-format"),
+        (
+            ("--level", "text", "--sentences", "no.jsonl", "--sentences-format", "jsonl"),
+            "no.jsonl: no such file",
+        ),
+    ],
+)
+def test_that_options_of_the_other_level_are_refused(words: tuple[str, ...], reason: str) -> None:
+    assert reason in the_error(chatbot("evaluate", "policy", "--policy", "rules", *words))
+
+
 def test_that_the_rules_are_evaluated_without_a_trained_policy() -> None:
     words = ("evaluate", "policy", "--policy", "rules", "--nlu-error", "0", "--episodes", "50", "--json")
     report = json.loads(chatbot(*words).stdout)

@@ -5,11 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dialog_policy.ear import NoisyEar
+from dialog_policy.goals import random_value
 from dialog_policy.population import Kind
-from dialog_policy.simulator import Customer, random_value
-from domains.schema import OUT_OF_SCOPE, Pack
-from nlu.errors import NluErrors
+from dialog_policy.simulator import Customer
+from domains.schema import Pack
 from nlu.values import normalise
 from storage.actions import Action
 from storage.slots import SlotValue
@@ -20,12 +19,11 @@ MakeCustomer = Callable[..., Customer]
 
 @pytest.fixture
 def customer(pack: Pack) -> MakeCustomer:
-    """One who is understood perfectly and has no small talk."""
+    """One who has no small talk."""
 
     def make(seed: int = 0, **kind: object) -> Customer:
-        rng = random.Random(seed)
-        ear = NoisyEar(pack, NluErrors.uniform(0.0, [*pack.intents, OUT_OF_SCOPE]), rng)
-        return Customer(pack, "test", Kind.model_validate({"share": 1, "small_talk": 0, **kind}), ear, rng)
+        whole = Kind.model_validate({"share": 1, "small_talk": 0, **kind})
+        return Customer(pack, "test", whole, random.Random(seed))
 
     return make
 
@@ -71,9 +69,9 @@ def test_that_an_execution_is_wrong_without_the_customers_yes_to_these_very_valu
     assert made.wrong_executions == 1
 
     agreed = confirmable(customer, pack)
-    heard = agreed.answer([Action("confirm", item.name)], state)
-    assert heard is not None
-    assert heard.wishes == ("affirm",)
+    meant = agreed.answer([Action("confirm", item.name)], state)
+    assert meant is not None
+    assert meant.intent == "affirm"
     agreed.execute(item.name, {**item.values})
     assert agreed.wrong_executions == 0
     assert agreed.tasks == []
@@ -87,25 +85,25 @@ def test_that_a_wrong_value_in_the_confirmation_is_corrected(customer: MakeCusto
     item, state = made.tasks[0], full_state(made)
     slot = next(iter(item.values))
     wrong = DialogueState(**{**vars(state), "slots": {**state.slots, slot: SlotValue("wrong", 0.9, 1)}})
-    heard = made.answer([Action("confirm", item.name)], wrong)
-    assert heard is not None
-    assert "affirm" not in heard.wishes
-    assert {e.slot: e.value for e in heard.entities} == {slot: item.values[slot]}
+    meant = made.answer([Action("confirm", item.name)], wrong)
+    assert meant is not None
+    assert meant.intent == "inform"
+    assert meant.values == {slot: item.values[slot]}
 
 
 def test_that_an_asked_value_is_given(customer: MakeCustomer) -> None:
     made = customer(1, volunteers=0)
     state = DialogueState(turn=1, task=made.tasks[0].name)
-    heard = made.answer([Action("ask", "ssn")], state)
-    assert heard is not None
-    assert [(e.slot, e.value) for e in heard.entities] == [("ssn", made.credentials["ssn"])]
+    meant = made.answer([Action("ask", "ssn")], state)
+    assert meant is not None
+    assert meant.values == {"ssn": made.credentials["ssn"]}
 
 
 def test_that_the_whole_proof_is_given_where_it_is_asked_for_at_once(customer: MakeCustomer) -> None:
     made = customer(1, volunteers=0)
-    heard = made.answer([Action("identify")], DialogueState(turn=1, task=made.tasks[0].name))
-    assert heard is not None
-    assert {e.slot: e.value for e in heard.entities} == made.credentials
+    meant = made.answer([Action("identify")], DialogueState(turn=1, task=made.tasks[0].name))
+    assert meant is not None
+    assert meant.values == made.credentials
 
 
 def test_that_credentials_are_checked_against_what_the_customer_knows(customer: MakeCustomer) -> None:
@@ -153,3 +151,106 @@ def test_that_an_answered_question_is_off_the_list(customer: MakeCustomer) -> No
     topic = made.questions[0].name
     made.answer([Action("answer", topic), Action("offer_more")], DialogueState(turn=1))
     assert made.satisfied(False)
+
+
+def test_that_a_kind_comes_for_its_goals_alone(customer: MakeCustomer, pack: Pack) -> None:
+    goals = {"order_checks": 9.0, "transfer_money": 1.0, "age_limit": 1.0, "exchange_rate": 1.0}
+    made = [customer(seed, goals=goals, questions=(0, 5)) for seed in range(200)]
+    tasks = [one.tasks[0].name for one in made]
+    assert set(tasks) == {"order_checks", "transfer_money"}
+    assert 0.8 < tasks.count("order_checks") / 200 < 1
+    asked = [[q.name for q in one.questions] for one in made]
+    assert all(len(set(topics)) == len(topics) <= 2 for topics in asked)
+    assert {topic for topics in asked for topic in topics} == {"age_limit", "exchange_rate"}
+    even = customer(0, goals=["order_checks"], tasks=(2, 2))
+    assert [item.name for item in even.tasks] == ["order_checks"] * 2
+
+
+def test_that_values_are_volunteered_in_the_order_of_the_kind(customer: MakeCustomer) -> None:
+    whole = {"goals": ["transfer_money"], "volunteers": 1.0}
+    mixed = 0
+    for seed in range(50):
+        for order in ("identity_first", "task_first", "shuffled"):
+            made = customer(seed, **whole, order=order)
+            of_task = [slot in made.tasks[0].values for slot in made.open().values]
+            if order == "shuffled":
+                mixed += of_task not in (sorted(of_task), sorted(of_task, reverse=True))
+            else:
+                assert of_task == sorted(of_task, reverse=order == "task_first")
+    assert mixed > 5
+    assert max(len(customer(s, **whole, at_once=2).open().values) for s in range(50)) == 2
+    assert all(not customer(s, **whole, at_once=0).open().values for s in range(20))
+
+
+def test_that_fraud_succeeds_where_something_behind_the_proof_of_identity_is_done(
+    customer: MakeCustomer, pack: Pack
+) -> None:
+    thief = customer(1, fraud=(2, 3), goals=["check_balance"])
+    assert thief.satisfied(handed_over=False), "nothing was done"
+    thief.execute("check_balance", {})
+    assert thief.wrong_executions == 1
+    assert not thief.satisfied(handed_over=True)
+    harmless = customer(1, fraud=(2, 3), goals=["get_routing_number"])
+    harmless.execute("get_routing_number", {})
+    assert harmless.wrong_executions == 0
+
+
+def test_that_who_tries_anothers_identity_knows_a_part_and_guesses_the_rest_anew(
+    customer: MakeCustomer,
+) -> None:
+    for seed in range(30):
+        thief = customer(seed, fraud=(2, 4))
+        before = thief.credentials
+        for attempt in range(4):
+            thief.answer([Action("offer_more")], DialogueState(turn=attempt))
+            assert thief.execute("verify_identity", thief.credentials).outcome == "not_matched"
+        changed = {slot for slot, value in thief.credentials.items() if before[slot] != value}
+        assert 0 < len(changed) < len(before)
+        assert thief.answer([Action("identify")], DialogueState(turn=5)) is None
+        assert not thief.left
+
+
+def test_that_a_mood_worsens_by_what_the_kind_minds_and_shortens_patience(customer: MakeCustomer) -> None:
+    mood = {"misunderstood": 0.3, "asked_again": 0.5, "refused": 0.4}
+    made = customer(1, mood=mood, patience=(4, 4))
+    state = DialogueState(turn=1, task=made.tasks[0].name)
+    made.answer([Action("rephrase")], state)
+    assert made.upset == pytest.approx(0.3)
+    made.answer([Action("ask", "ssn")], state)
+    assert made.upset == pytest.approx(0.3), "asked for the first time"
+    made.answer([Action("ask", "ssn")], state)
+    assert made.upset == pytest.approx(0.8)
+    made.execute("verify_identity", {"ssn": "0000"})
+    made.answer([Action("identify")], state)
+    assert made.upset == 1.0
+    calm, angry = (customer(1, patience=(4, 4), mood={"upset": upset}) for upset in (0.0, 1.0))
+    borne = []
+    for one in (calm, angry):
+        one.open()
+        borne.append(0)
+        while one.answer([Action("rephrase")], DialogueState(turn=1)):
+            borne[-1] += 1
+    assert borne[0] > borne[1]
+    assert calm.left
+    assert angry.left
+
+
+def test_that_an_upset_customer_insults_where_another_remarks(customer: MakeCustomer) -> None:
+    for upset, intent in ((0.0, "remark"), (1.0, "insult")):
+        made = customer(1, small_talk=1.0, mood={"upset": upset})
+        meant = made.answer([Action("offer_more")], DialogueState(turn=1))
+        assert meant is not None
+        assert meant.intent == intent
+
+
+def test_that_a_wish_for_a_person_comes_up_after_a_turn_that_brought_nothing(customer: MakeCustomer) -> None:
+    made = customer(1, asks_person=1.0, volunteers=0)
+    assert made.open().intent != "human"
+    first = made.answer([Action("rephrase")], DialogueState(turn=1))
+    assert first is not None
+    assert first.intent != "human", "nothing has failed so far"
+    second = made.answer([Action("rephrase")], DialogueState(turn=2))
+    assert second is not None
+    assert second.intent == "human"
+    assert made.satisfied(handed_over=True)
+    assert not made.satisfied(handed_over=False)

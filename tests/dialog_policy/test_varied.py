@@ -9,8 +9,8 @@ from nlu.errors import NluErrors
 
 
 @pytest.fixture(scope="module")
-def described() -> Population:
-    return load_population("default")
+def described(pack: Pack) -> Population:
+    return load_population("default", pack)
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,12 @@ def test_that_the_same_seed_brings_the_same_conversation(pack: Pack, described: 
         env.begin(17)
     assert one.heard == other.heard
     assert one.population == other.population
+
+
+def test_that_typing_errors_and_the_wish_for_a_person_vary_where_a_kind_has_them() -> None:
+    kinds = {"sloppy": {"share": 1, "typos": 0.2, "asks_person": 0.8}, "careful": {"share": 1}}
+    described = Population.model_validate({"kinds": kinds})
+    varied = [vary(described, random.Random(seed)).kinds for seed in range(30)]
+    assert len({kinds["sloppy"].typos for kinds in varied}) == 30
+    assert all(0 <= kinds["sloppy"].asks_person <= 1 for kinds in varied)
+    assert all(kinds["careful"].typos == kinds["careful"].asks_person == 0 for kinds in varied)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from domains.backend import ActionResult
 from domains.schema import Pack
 from nlu.understanding import IntentScore, Understanding
+from nlu.values import normalise
 from storage.actions import Action
 from storage.hearing import hear
 from storage.slots import SlotValue
@@ -130,14 +131,6 @@ def test_that_a_card_beside_an_unreadable_ssn_stays_a_card(talk: Talk) -> None:
     assert "ssn" in talk.state.invalid
 
 
-def test_that_a_date_of_another_kind_corrects_the_only_one_there_is(known: Talk) -> None:
-    known.says("dispute $30 of May 3", "dispute_charge", charge_amount="$30", charge_date="May 3")
-    known.does("confirm", "dispute_charge")
-    known.says("no, it was May 4", "inform", last_used_date="May 4")
-    assert known.values["charge_date"].endswith("-05-04")
-    assert known.state.confirmation == "none"
-
-
 def test_that_a_long_card_number_is_no_ssn(talk: Talk) -> None:
     talk.says("balance please", "check_balance").asks("ssn")
     talk.says("4539148803436467", "inform", card_number="4539148803436467")
@@ -224,6 +217,33 @@ def test_that_a_yes_with_a_number_that_was_not_understood_is_no_consent(confirmi
     assert confirming.says("yes 300", "affirm").state.confirmation == "asked"
     confirming.says("yes, the $250", "affirm", transfer_amount="$250")
     assert confirming.state.confirmation == "given"
+
+
+def test_that_words_in_which_a_yes_is_doubtful_are_no_consent(confirming: Talk) -> None:
+    assert confirming.says("ok i'm here", "affirm", sure=0.58).state.confirmation == "asked"
+    assert confirming.says("Yes.", "affirm", sure=0.58).state.confirmation == "given"
+
+
+def test_that_a_value_at_the_confirmation_corrects_the_one_of_its_type_whatever_its_name(
+    known: Talk,
+) -> None:
+    known.says("lost my card 4821 on nov 3", "report_lost_card", card_number="4821", last_used_date="nov 3")
+    before = known.does("confirm", "report_lost_card").values
+    known.says("no, nov 5", "inform", charge_date="nov 5")
+    assert known.values.keys() == before.keys()
+    assert known.values["last_used_date"] == normalise(known.pack.slots["last_used_date"], "nov 5")
+    assert known.state.confirmation == "none"
+
+
+def test_that_a_value_for_a_waiting_task_corrects_nothing(known: Talk) -> None:
+    known.says("dispute a charge", "dispute_charge")
+    known.says(
+        "first, i lost my card 4821 on nov 3", "report_lost_card", card_number="4821", last_used_date="nov 3"
+    )
+    before = known.does("confirm", "report_lost_card").values
+    known.says("the charge was on nov 5", "inform", charge_date="nov 5")
+    assert known.state.waiting == ("dispute_charge",)
+    assert known.values["last_used_date"] == before["last_used_date"]
 
 
 def test_that_a_correction_changes_the_value_and_takes_the_confirmation_back(confirming: Talk) -> None:
