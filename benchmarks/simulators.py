@@ -1,6 +1,6 @@
 """Whether simulated customers who write agree with those who only mean: in success and in turns.
 
-    python -m benchmarks.simulators --data DIR [--episodes 1000] [--out FILE]
+    python -m benchmarks.simulators --data DIR [--episodes 600] [--out FILE]
 
 The shipped policy and the rules meet the same customers at both levels. The sentences are held out from
 the training of the NLU (MultiDoGO finance dev, Banking77 valid, CLINC150 oos_val, below DIR), with the pack's
@@ -42,7 +42,7 @@ TYPOS = (0.0, 0.3, 1.0)
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--data", type=Path, required=True)
-    arguments.add_argument("--episodes", type=int, default=1000)
+    arguments.add_argument("--episodes", type=int, default=600)
     arguments.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = arguments.parse_args()
     torch.set_num_threads(1)

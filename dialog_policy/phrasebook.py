@@ -11,6 +11,7 @@ from dialog_policy.goals import random_value
 from domains.schema import Pack, Slot
 from nlu.data import Example
 from nlu.values import InvalidValue, normalise
+from storage.consent import gives_consent
 
 INVENTED = frozenset({"person_name", "address", "text"})
 """Types of which a made-up value looks like nobody's: those of people are taken in its place."""
@@ -45,6 +46,8 @@ class Phrasebook:
             slots = [span.slot for span in example.spans or ()]
             if len(example.intents) != 1 or len(slots) != len(set(slots)):
                 continue
+            if example.intents[0] == "remark" and gives_consent(example.text, pack):
+                continue  # "hm ok" to "shall I go ahead?" is a yes to every reader
             sentence = _cut(example)
             if not foreign or _fits(example.intents[0], sentence, example):
                 self._sentences[example.intents[0]].append(sentence)

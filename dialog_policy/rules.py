@@ -120,6 +120,8 @@ def _refusal(action: Action, state: DialogueState, pack: Pack) -> str:
         case "offer_more":
             return _busy(state) or ("the greeting comes first" if state.greeting else "")
         case "close":
+            if not state.goodbye and state.has_news:
+                return "the message brought a value"
             if state.offered_more or (state.goodbye and state.top_probability >= FAREWELL):
                 return _busy(state)
             if state.goodbye:

@@ -95,6 +95,11 @@ class DialogueState:
         return PERSON in self.alternatives
 
     @property
+    def has_news(self) -> bool:
+        """Whether the last message brought a value, valid or not."""
+        return bool(self.invalid) or any(value.turn == self.turn for value in self.slots.values())
+
+    @property
     def past(self) -> Past:
         """What was wanted and given so far, for the NLU."""
         wanted = (*self.completed, *(() if self.task is None else (self.task,)), *self.waiting)

@@ -236,3 +236,21 @@ def test_the_reasons_name_what_is_missing(pack: Pack) -> None:
     assert why[Action("greet")] == "there is no greeting to return"
     angry = refusals(replace(state, wants_person=True), pack, action_set(pack))
     assert set(angry) == {"", "the customer wants a person"}
+
+
+def test_that_nobody_is_dismissed_who_has_just_given_a_value(pack: Pack) -> None:
+    given = DialogueState(turn=3, offered_more=True, slots={"ssn": SlotValue("5483", 0.9, 3)})
+    before = replace(given, slots={"ssn": SlotValue("5483", 0.9, 2)})
+    place = action_set(pack).index(Action("close"))
+    assert refusals(given, pack, action_set(pack))[place] == "the message brought a value"
+    assert refusals(replace(given, invalid={"ssn": "too short"}, slots={}), pack, action_set(pack))[place]
+    assert not refusals(before, pack, action_set(pack))[place]
+    farewell = replace(given, goodbye=True, top_probability=0.95)
+    assert not refusals(farewell, pack, action_set(pack))[place]
+
+
+def test_that_a_doubtful_wish_for_a_person_is_either_granted_or_asked_about(pack: Pack) -> None:
+    state = DialogueState(turn=2, task="transfer_money", alternatives=("human", "transfer_money"))
+    mask = allowed(state, pack, action_set(pack))
+    can = {action.kind for action, ok in zip(action_set(pack), mask, strict=True) if ok}
+    assert can == {"clarify", "handoff"}

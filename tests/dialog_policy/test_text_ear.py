@@ -137,6 +137,11 @@ def test_that_sentences_of_other_conversations_are_left_out_where_they_say_more_
     assert not Phrasebook(pack, [example], foreign=True).sentences(example.intents[0], slots)
 
 
+def test_that_a_remark_is_none_that_could_be_read_as_a_yes(pack: Pack) -> None:
+    book = Phrasebook(pack, [Example("hm ok", ("remark",)), Example("hmm", ("remark",))])
+    assert [sentence.pieces for sentence in book.sentences("remark", [])] == [("hmm",)]
+
+
 def test_that_typing_errors_are_in_words_and_not_in_values(pack: Pack, writer: MakeWriter) -> None:
     meaning = Meaning("inform", {"name": "Helena Brandt", "ssn": "4821"})
     clean, sloppy = ([writer(seed, t).write(meaning) for seed in range(60)] for t in (0.0, 1.0))
