@@ -1,8 +1,9 @@
 """Replies of the generator beside the pack's phrasings, to be read: one Markdown table a kind of action.
 
-    python -m benchmarks.wording [--model DIR] [--each 50] [--seed 0] [--out FILE]
+    python -m benchmarks.wording [--model DIR] [--each 50] [--seed 0] [--live] [--out FILE]
 
-Facts are samples. A reply that the check refuses is marked with its reasons; its phrasing would be sent.
+With --live only what the pack lets a generator word. Facts are samples.
+A reply that the check refuses is marked with its reasons; its phrasing would be sent.
 """
 
 import argparse
@@ -10,14 +11,14 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 from chatbot.settings import Settings
 from chatbot.wording.check import Rules, check
 from chatbot.wording.generator import Generator, UnfitRequest
 from chatbot.wording.local import open_generator
-from chatbot.wording.phrasing import fill
+from chatbot.wording.phrasing import ask, fill
 from chatbot.wording.request import Request
 from domains.loader import load_pack
 from domains.schema import OPTIONAL_PART, PLACEHOLDER, Pack
@@ -44,22 +45,23 @@ def kind_of(key: str) -> str:
     return key.partition(".")[0] if "." in key else "conversation"
 
 
-def requests(pack: Pack, each: int, seed: int) -> Iterator[Request]:
-    """`each` requests a kind of action, over its phrasings and customers' messages in turn."""
+def requests(pack: Pack, each: int, seed: int, keys: Container[str]) -> Iterator[tuple[Request, str]]:
+    """`each` requests a kind of action, and what each customer wants."""
     rng = random.Random(seed)
     examples = load_pack_examples(pack, rng)
     kinds: dict[str, list[tuple[str, str]]] = {}
     for key, phrasings in pack.replies.items():
+        if key not in keys:
+            continue
         kinds.setdefault("execute" if key.partition(".")[0] in pack.tasks else kind_of(key), []).extend(
             (key, OPTIONAL_PART.sub(r"\1", text)) for text in phrasings
         )
     for choices in kinds.values():
         for key, text in rng.choices(choices, k=each):
-            names = list(dict.fromkeys(PLACEHOLDER.findall(text)))
-            marks = {name: f"[{number}]" for number, name in enumerate(names, 1)}
-            say = PLACEHOLDER.sub(lambda found, marks=marks: marks[found[1]], text)  # type: ignore[misc]
-            facts = tuple(sample(name, pack) for name in names)
-            yield Request(key, say, facts, rng.choice(examples).text)
+            facts = {name: sample(name, pack) for name in PLACEHOLDER.findall(text)}
+            example = rng.choice(examples)
+            wishes = [pack.intents[name].description for name in example.intents if name in pack.tasks]
+            yield ask(key, text, facts, example.text), " ".join(wishes)
 
 
 def sample(name: str, pack: Pack) -> str:
@@ -68,15 +70,15 @@ def sample(name: str, pack: Pack) -> str:
     return known.get(name) or next(found, "it")
 
 
-def table(pack: Pack, generator: Generator, each: int, seed: int) -> Iterator[str]:
+def table(pack: Pack, generator: Generator, each: int, seed: int, keys: Container[str]) -> Iterator[str]:
     rules = Rules.of(pack)
     refused: Counter[str] = Counter()
     rows: dict[str, list[str]] = {}
-    for request in requests(pack, each, seed):
+    for request, topic in requests(pack, each, seed, keys):
         kind = kind_of(request.action)
         try:
             text = fill(generator.word(request, until=math.inf), request.facts)
-            faults = check(request, text, rules, pack.replies[request.action])
+            faults = check(request, text, rules, pack.replies[request.action], topic)
         except UnfitRequest as error:
             text, faults = "–", (str(error),)
         refused[kind] += bool(faults)
@@ -95,10 +97,13 @@ def main() -> None:
     arguments.add_argument("--model", type=Path, default=Settings().models / "generator")
     arguments.add_argument("--each", type=int, default=50)
     arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--live", action="store_true")
     arguments.add_argument("--out", type=Path)
     options = arguments.parse_args()
     pack = load_pack(Settings().domain)
-    text = "\n".join(table(pack, open_generator(options.model), options.each, options.seed)) + "\n"
+    keys = pack.domain.wording.generated if options.live else pack.replies
+    generator = open_generator(options.model)
+    text = "\n".join(table(pack, generator, options.each, options.seed, keys)) + "\n"
     if options.out:
         options.out.write_text(text, encoding="utf-8")
     else:

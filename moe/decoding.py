@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moe.generator import GeneratorConfig, rope_angles
+from moe.generator import GeneratorConfig, MixtureGenerator, rope_angles
 from moe.kernels import Floats, Matrix, Sizes, Weights, step
 from moe.processor import has_matrix_unit
 from moe.prompt_reader import PromptReader
@@ -23,6 +23,8 @@ CALLERS = 16
 """Sequences held at a time: those in work, and earlier ones whose beginnings may be used again."""
 TOGETHER = 4
 """Sequences that take a step in one call."""
+LONG = 32
+"""Tokens of a prompt from which on a processor with a matrix unit reads them in bfloat16."""
 
 
 class PromptError(ValueError):
@@ -46,8 +48,9 @@ class GeneratorEngine:
         Raises ValueError for weights of another configuration.
         """
         matrix_unit = has_matrix_unit() if matrix_unit is None else matrix_unit
+        check_fit(config, weights)
         self.config = config
-        self._reader = PromptReader(config, weights, matrix_unit=matrix_unit)
+        self._reader = PromptReader(config, weights) if matrix_unit else None
         self._slots = Slots(config, CALLERS)
         self._steps = _Steps(config, arrange(config, weights), self._slots, threads)
         for _ in self.generate([0, 0], 1, end=0):  # compiles
@@ -73,19 +76,20 @@ class GeneratorEngine:
         found: list[int] = []
         with self._slots.take(prompt) as slot:
             start = len(slot.tokens)
-            unread = prompt[start:-1]
-            if unread:
-                self._reader.read(unread, start, self._slots.states, slot.number)
-                slot.tokens.extend(unread)
-            token = prompt[-1]
+            unread = prompt[start:]
+            if self._reader and len(unread) > LONG:
+                self._reader.read(unread[:-1], start, self._slots.states, slot.number)
+                slot.tokens.extend(unread[:-1])
+                unread = unread[-1:]
             while len(found) < limit:
-                logits = self._steps.take(slot, token)
+                logits = self._steps.take(slot, unread)
                 if allowed is not None:
                     logits = self._mask(logits, allowed(found))
                 token = int(logits.argmax())
                 if token == end:
                     return
                 found.append(token)
+                unread = [token]
                 yield token
 
     def _mask(self, logits: Floats, permitted: NDArray[np.bool_]) -> Floats:
@@ -100,7 +104,8 @@ class GeneratorEngine:
 @dataclass(eq=False)
 class _Wish:
     slot: Slot
-    token: int
+    tokens: Sequence[int]
+    """That follow on those of the slot: one, or a prompt's."""
     done: threading.Event = field(default_factory=threading.Event)
     logits: Floats | None = None
 
@@ -123,9 +128,9 @@ class _Steps:
         self._waiting: list[_Wish] = []
         self._lock = threading.Lock()
 
-    def take(self, slot: Slot, token: int) -> Floats:
-        """One more token of a sequence → logits (vocabulary,) of the next."""
-        wish = _Wish(slot, token)
+    def take(self, slot: Slot, tokens: Sequence[int]) -> Floats:
+        """More tokens of a sequence → logits (vocabulary,) of the next."""
+        wish = _Wish(slot, tokens)
         with self._lock:
             self._waiting.append(wish)
         with self._turns:
@@ -139,9 +144,9 @@ class _Steps:
         with self._lock:
             if wish not in self._waiting:  # another caller has taken it along
                 return
-            others = [other for other in self._waiting if other is not wish]
-            batch = [wish, *others[: TOGETHER - 1]]
-            self._waiting = others[TOGETHER - 1 :]
+            single = [other for other in self._waiting if other is not wish and len(other.tokens) == 1]
+            batch = [wish, *single[: TOGETHER - 1]] if len(wish.tokens) == 1 else [wish]
+            self._waiting = [other for other in self._waiting if other not in batch]
         try:
             self._run(batch)
         finally:
@@ -149,19 +154,31 @@ class _Steps:
                 one.done.set()
 
     def _run(self, batch: list[_Wish]) -> None:
+        """One token of each wish, or all of the only one."""
         logits = np.empty((len(batch), len(self.weights.words)), np.float32)
-        step(
-            self.weights,
-            self.sizes,
-            self.states,
-            np.array([wish.slot.number for wish in batch]),
-            np.array([len(wish.slot.tokens) for wish in batch]),
-            np.array([wish.token for wish in batch]),
-            logits,
-        )
+        rows = [
+            (wish.slot.number, position, token)
+            for wish in batch
+            for position, token in enumerate(wish.tokens, len(wish.slot.tokens))
+        ]
+        slots, positions, tokens = np.array(rows).T.copy()
+        step(self.weights, self.sizes, self.states, slots, positions, tokens, logits)
         for wish, row in zip(batch, logits, strict=True):
-            wish.slot.tokens.append(wish.token)
+            wish.slot.tokens.extend(wish.tokens)
             wish.logits = row
+
+
+def check_fit(config: GeneratorConfig, weights: Mapping[str, Tensor]) -> None:
+    """Raises ValueError that names a weight which is missing, of another form or of no use."""
+    with torch.device("meta"):
+        wanted = {name: tensor.shape for name, tensor in MixtureGenerator(config).state_dict().items()}
+    given = {name: tensor.shape for name, tensor in weights.items() if not name.endswith(SCALE)}
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) != given.get(name):
+            shown = [tuple(found[name]) if name in found else "nothing" for found in (wanted, given)]
+            raise ValueError(
+                f"the generator's weights do not fit its configuration: {name} is {shown[1]}, not {shown[0]}"
+            )
 
 
 def arrange(config: GeneratorConfig, weights: Mapping[str, Tensor]) -> Weights:

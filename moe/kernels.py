@@ -1,8 +1,8 @@
-"""One step of the generator, compiled: a token of each of several sequences through all blocks in one call.
+"""One step of the generator, compiled: tokens of one or several sequences through all blocks in one call.
 
 Weights are 8-bit rows with a scale each (or floats, with scales of one) and are read as they lie; inputs,
 sums and states are floats. A step of one sequence is bound by reading weights, so of the routed experts only
-the chosen ones' rows are touched, and several sequences share the reading.
+the chosen ones' rows are touched, and several tokens share the reading.
 """
 
 import math
@@ -23,6 +23,8 @@ R = TypeVar("R")
 
 ZERO = np.float32(0)
 ONE = np.float32(1)
+MANY = 8
+"""Rows from which on a product is bound by arithmetic and no longer by reading weights."""
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
@@ -82,7 +84,10 @@ def step(
     tokens: Integers,
     logits: Floats,
 ) -> None:
-    """Take one token of each sequence (rows,) at its position; fill logits (rows, vocabulary)."""
+    """Take tokens (rows,), each at its position in its slot; fill logits (last rows, vocabulary).
+
+    A sequence may have several rows, first position first: in each block a row sees those before it.
+    """
     rows, width = len(tokens), weights.words.shape[1]
     hidden = np.empty((rows, width), np.float32)
     normed = np.empty((rows, width), np.float32)
@@ -104,8 +109,9 @@ def step(
         _normalise(hidden, weights.mixture_norm[layer], sizes.epsilon, normed)
         _mix(weights, sizes, layer, normed, mixed)
         hidden += mixed
-    _normalise(hidden, weights.norm, sizes.epsilon, normed)
-    _multiply(weights.words, weights.words_scale, normed, logits)
+    ends = hidden[rows - len(logits) :]
+    _normalise(ends, weights.norm, sizes.epsilon, normed)
+    _multiply(weights.words, weights.words_scale, normed[: len(logits)], logits)
 
 
 @compiled
@@ -123,14 +129,19 @@ def _normalise(hidden: Floats, weight: Floats, epsilon: float, normed: Floats) -
 @compiled
 def _multiply(matrix: Matrix, scale: Floats, inputs: Floats, outputs: Floats) -> None:
     """inputs (rows, in) times matrix (out, in) → outputs (rows, out); four rows share a reading."""
-    rows, width = inputs.shape
+    rows = len(inputs)
+    paired = rows - rows % 4 if rows >= MANY else 0
+    even = len(matrix) - len(matrix) % 2 if paired else 0
+    for out in range(0, even, 2):
+        for row in range(0, paired, 4):
+            _multiply_pair(matrix, scale, inputs, row, out, outputs)
     for out in range(len(matrix)):
         weight = matrix[out]
-        row = 0
+        row = paired if out < even else 0
         while row + 4 <= rows:
             first, second, third, fourth = inputs[row], inputs[row + 1], inputs[row + 2], inputs[row + 3]
             a, b, c, d = ZERO, ZERO, ZERO, ZERO
-            for i in range(width):
+            for i in range(len(weight)):
                 value = np.float32(weight[i])
                 a += value * first[i]
                 b += value * second[i]
@@ -144,10 +155,34 @@ def _multiply(matrix: Matrix, scale: Floats, inputs: Floats, outputs: Floats) ->
         while row < rows:
             first = inputs[row]
             a = ZERO
-            for i in range(width):
+            for i in range(len(weight)):
                 a += np.float32(weight[i]) * first[i]
             outputs[row, out] = a * scale[out]
             row += 1
+
+
+@compiled
+def _multiply_pair(
+    matrix: Matrix, scale: Floats, inputs: Floats, row: int, out: int, outputs: Floats
+) -> None:
+    """Four rows of the inputs times two of the matrix: each number that is read is used twice or more."""
+    upper, lower = matrix[out], matrix[out + 1]
+    first, second, third, fourth = inputs[row], inputs[row + 1], inputs[row + 2], inputs[row + 3]
+    a, b, c, d = ZERO, ZERO, ZERO, ZERO
+    e, f, g, h = ZERO, ZERO, ZERO, ZERO
+    for i in range(len(upper)):
+        value, other = np.float32(upper[i]), np.float32(lower[i])
+        a += value * first[i]
+        b += value * second[i]
+        c += value * third[i]
+        d += value * fourth[i]
+        e += other * first[i]
+        f += other * second[i]
+        g += other * third[i]
+        h += other * fourth[i]
+    for place, one, two in ((0, a, e), (1, b, f), (2, c, g), (3, d, h)):
+        outputs[row + place, out] = one * scale[out]
+        outputs[row + place, out + 1] = two * scale[out + 1]
 
 
 @compiled

@@ -1,4 +1,8 @@
-"""A prompt through all blocks at once, for its keys and values: matrix products are for PyTorch."""
+"""A long prompt through all blocks at once, for its keys and values, where the processor has a matrix unit.
+
+On others, and for short prompts, the compiled step of moe/kernels.py is faster: it reads 8-bit weights, of
+the experts only those that act; this computes all in bfloat16.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,19 +19,19 @@ GRAIN = 16
 
 
 class NarrowLinear(nn.Linear):
-    """A product in bfloat16 between floats, for processors with a matrix unit."""
+    """A product in bfloat16 between floats."""
 
     def forward(self, values: Tensor) -> Tensor:
         return F.linear(values.bfloat16(), self.weight).float()
 
 
 class PromptReader:
-    def __init__(self, config: GeneratorConfig, weights: Mapping[str, Tensor], *, matrix_unit: bool) -> None:
-        """`weights` as `quantise` gives them, or in full precision. Raises ValueError for others."""
+    def __init__(self, config: GeneratorConfig, weights: Mapping[str, Tensor]) -> None:
+        """`weights` as `quantise` gives them, or in full precision."""
         with torch.device("meta"):
             model = MixtureGenerator(config)
             for name, module in [*model.named_modules()]:
-                if matrix_unit and isinstance(module, nn.Linear) and "router" not in name:
+                if isinstance(module, nn.Linear) and "router" not in name:
                     model.set_submodule(
                         name, NarrowLinear(module.in_features, module.out_features, bias=False)
                     )
@@ -37,11 +41,7 @@ class PromptReader:
             if not name.endswith(SCALE):
                 plain = dequantise({n: weights[n] for n in (name, name + SCALE) if n in weights})[name]
                 state[name] = plain.bfloat16() if name in narrow else plain
-        try:
-            model.load_state_dict(state, assign=True)
-        except RuntimeError as error:
-            cause = " ".join(str(error).split())
-            raise ValueError(f"the generator's weights do not fit its configuration: {cause}") from error
+        model.load_state_dict(state, assign=True)
         self.model = model.eval().requires_grad_(False)
         self.angles = rope_angles(config, config.positions)
 

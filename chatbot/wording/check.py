@@ -32,7 +32,7 @@ ADDRESS = re.compile(r"@|\bwww\b|https?|\w\.\w(?!\.)|//|\bdot\b", re.IGNORECASE)
 CLOCK = re.compile(r"\b(?:p\.?m|a\.m)\b|o['’]clock", re.IGNORECASE)
 TIME = re.compile(
     r"\b(?:(?:second|minute|hour|day|week|month|year|night|morning|afternoon|evening|weekend)s?|today|daily"
-    r"|weekly|monthly|yearly|annual(?:ly)?)\b",
+    r"|weekly|monthly|yearly|annual(?:ly)?|mph|kph)\b",
     re.IGNORECASE,
 )
 PRONOUN = re.compile(
@@ -45,6 +45,29 @@ WISH = re.compile(
     r"(?:day|evening|afternoon|night|morning|week(?:end)?)\b",
     re.IGNORECASE,
 )
+HELP = re.compile(r"\bhelp(?:ing)? you\b([^.,!?;:]*)", re.IGNORECASE)
+HELP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "to",
+        "with",
+        "thi",
+        "that",
+        "it",
+        "you",
+        "your",
+        "today",
+        "now",
+        "further",
+        "and",
+        "also",
+        "else",
+        "anything",
+    ]
+)
+"""Stems that name no wish."""
 ROLE_WORDS = frozenset(("from", "to", "by", "since", "until", "before", "after"))
 NO_LABELS = frozenset(
     words_of("""
@@ -85,6 +108,11 @@ class Rules:
 
 
 ANY_BUSINESS = Rules()
+SUPERFLUOUS = frozenset(
+    ("a time that is not given", "names a time", "repeats the customer", "sends elsewhere", "does not ask")
+)
+"""Faults of a word too many or a mark missing, which a careful second wording mends; where content was
+lost, it would be lost again, or turned into something else."""
 
 
 def check(
@@ -116,6 +144,7 @@ def check(
         *_apology(rest, phrasings, request.upset and rules.tone == "warm"),
         *_swapped(request, rest, values),
         *_echo(rest, request.customer, phrasings),
+        *_other_wish(rest, (*phrasings, topic)),
     ]
     if rules.tone == "plain" and "!" in rest and "!" not in said:
         faults.append("exclaims")
@@ -248,6 +277,13 @@ def _echo(rest: str, customer: str, phrasings: Sequence[str]) -> list[str]:
     """Whether the reply says what the customer wants it to say."""
     own = frozenset[tuple[str, ...]]().union(*map(_runs, phrasings))
     return ["repeats the customer"] if (_runs(rest) & _runs(customer)) - own else []
+
+
+def _other_wish(rest: str, known: Sequence[str]) -> list[str]:
+    """Whether the reply offers help with what nobody has named."""
+    named = {_stem(word) for text in known for word in words_of(text)} | HELP_WORDS
+    offered = (word for match in HELP.finditer(rest) for word in words_of(match[1]))
+    return [] if all(_stem(word) in named for word in offered) else ["names another wish"]
 
 
 def _runs(text: str) -> frozenset[tuple[str, ...]]:

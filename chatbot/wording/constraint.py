@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from chatbot.wording.lexicon import OPENERS, STATING, words_of
+from chatbot.wording.lexicon import OPENERS, RATES, STATING, UNITS, words_of
 from chatbot.wording.request import Request
 from chatbot.wording.tokens import PLACEHOLDER
 
@@ -22,6 +22,7 @@ PLAIN = re.compile(r"(?: | ?[A-Za-z]+|['’](?:s|t|re|ve|m|ll|d)| ?[.,!?;:()'\"�
 """Pieces of English without digits, signs of money, addresses, markup and other scripts."""
 LAST_LETTERS = re.compile(r"[A-Za-z]*$")
 OPENS_SENTENCE = re.compile(r"(?:^|[.!?:])[\"”’)]*[\"“‘( ]*$")
+NEEDS_CAPITAL = re.compile(r"(?:^|[.!?])[\"”’)]*[\"“‘( ]*$")
 TAKES_LETTERS = re.compile(r"(?:^|[ \"“‘(–—-])$")
 """Ends of a text on which a word may follow without a space; behind a full stop it would be an address."""
 TAKES_FACT = re.compile(r"(?:^|[^-–'’])$")
@@ -51,6 +52,7 @@ class Pieces:
         """Tokens behind which the word before them has ended."""
         self.begin_small: Mask = np.zeros(size, bool)
         self.go_on_small: Mask = np.zeros(size, bool)
+        self.small_letters: Mask = np.zeros(size, bool)
         self.beginning: defaultdict[str, list[int]] = defaultdict(list)
         """Letters → tokens that begin a word with them."""
         self.going_on: defaultdict[str, list[int]] = defaultdict(list)
@@ -61,9 +63,10 @@ class Pieces:
             self.begins[number] = begins = not text[0].isalpha()
             if letters == letters.lower():
                 (self.begin_small if begins else self.go_on_small)[number] = True
+                self.small_letters[number] = bool(letters)
             (self.beginning if begins else self.going_on)[letters].append(number)
         self._stating: defaultdict[tuple[str, bool], list[tuple[str, int]]] = defaultdict(list)
-        for word in STATING:
+        for word in STATING | UNITS:
             for cut in range(len(word)):
                 for begins, table in ((True, self.beginning), (False, self.going_on)):
                     self._stating[word[:cut], begins] += [(word, n) for n in table.get(word[cut:], ())]
@@ -104,6 +107,8 @@ class Constraint:
         self._required = frozenset(marks[int(number) - 1] for number in PLACEHOLDER.findall(request.say))
         said = words_of(PLACEHOLDER.sub(" ", request.say))
         self._spoken = frozenset(word.lower() for word in said)
+        self._careful, self._spelled = request.careful, request.finished
+        self._unstating = self._spoken if request.careful else self._spoken | (UNITS - STATING)
         self._names = _Names(pieces, {"I", *(word for word in said if word != word.lower())})
         self._firsts = _Names(pieces, {*self._names.whole, *(word.capitalize() for word in self._spoken)})
         self._enough = LONGER * len(request.say.split()) + SPARE
@@ -121,6 +126,8 @@ class Constraint:
         if key not in self._masks:
             self._masks[key] = self._words(*key)
         mask = self._masks[key].copy()
+        if self._spelled and not self._word and NEEDS_CAPITAL.search(self._tail):
+            mask[self._pieces.small_letters] = False
         if self._is_whole(self._word, self._first) and not spaced:
             if self._read >= self._enough and TAKES_FACT.search(self._tail):
                 mask[:] = False
@@ -153,6 +160,10 @@ class Constraint:
             self._allow(mask, word, False, first)
         if self._is_whole(word, first) and not spaced:
             self._allow(mask, "", True, first and not word)
+        if self._spelled:  # what stands beside the pack's own sentences is written as carefully
+            mask[pieces.beginning.get("i", [])] = False
+        if self._careful and word == FACT:
+            mask[[number for rate in RATES for number in pieces.beginning.get(rate, ())]] = False
         return mask
 
     def _allow(self, mask: Mask, word: str, begins: bool, first: bool) -> None:
@@ -160,7 +171,7 @@ class Constraint:
         pieces = self._pieces
         if word == word.lower():
             mask |= pieces.begin_small if begins else pieces.go_on_small
-            mask[pieces.stating(word, begins, self._spoken)] = False
+            mask[pieces.stating(word, begins, self._unstating)] = False
         if not word or word != word.lower():
             mask[self._names.leading(word, begins)] = True
             if first:

@@ -6,6 +6,7 @@ Whatever goes wrong, the customer gets the pack's phrasing, and the turn is logg
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Thread
 
@@ -70,7 +71,7 @@ class GeneratedReply:
         try:
             self._refuse_unknown(part)
             for attempt in range(TRIES):
-                text, found = self._try(part, state, variant + attempt, until, upset)
+                text, found = self._try(part, state, variant, attempt, until, upset)
                 if not found:
                     WORDINGS.labels(name, "again" if attempt else "at once").inc()
                     return text, f"{name} after check: {'; '.join(faults)}" if faults else name
@@ -84,15 +85,16 @@ class GeneratedReply:
         return fallback, f"{self.template.name} after {reason}"
 
     def _try(
-        self, part: Part, state: DialogueState, variant: int, until: float, upset: bool
+        self, part: Part, state: DialogueState, variant: int, attempt: int, until: float, upset: bool
     ) -> tuple[str, tuple[str, ...]]:
         """A finished text, and what is wrong with it. Raises WordingError."""
-        phrasing, facts = self.template.phrasing(part, variant)
+        phrasing, facts = self.template.phrasing(part, variant + attempt)
         warm = self._rules.tone == "warm"
         if upset and warm and not APOLOGY.search(phrasing):
             phrasing = f"{self.pack.domain.wording.apology} {phrasing}"
         customer = state.recent[0] if warm and state.recent else ""
         request = ask(part.key, phrasing, facts, customer, upset=upset and warm)
+        request = replace(request, careful=attempt > 0)
         text = fill(self._ask(request, until), request.facts)
         task = self.pack.intents.get(state.task or "")
         topic = task.description if task else ""

@@ -31,6 +31,16 @@ DAYS = frozenset(
 )
 """Without "may", "march", "sat" and "sun", which as a rule are something else."""
 STATING = NUMBERS | DAYS | {"www", "http", "https"}
+UNITS = frozenset(
+    words_of("""
+        second seconds minute minutes hour hours day days week weeks month months year years night nights
+        overnight morning mornings afternoon afternoons evening evenings weekend weekends today daily weekly
+        monthly yearly annual annually mile miles mph kilometer kilometers kph
+    """)
+)
+"""May be asked for and wished; a statement with one often has a time or a unit that is not given."""
+RATES = ("a", "an", "per", "each", "every")
+"""Behind a fact they make a rate of it: "$5 a month"."""
 
 OPENERS = frozenset(
     words_of("""

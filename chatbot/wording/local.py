@@ -8,14 +8,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Protocol
 
+from chatbot.wording.claims import ASKS
 from chatbot.wording.constraint import Constraint, Mask, Pieces
 from chatbot.wording.generator import GeneratorMissing, UnfitRequest, WordingError
 from chatbot.wording.request import Request
-from chatbot.wording.tokens import Tokens, TokensError
+from chatbot.wording.tokens import PLACEHOLDER, Tokens, TokensError
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 LONGEST = 160
 """Tokens of a reply."""
+SENTENCE_ENDS = (".", "!")
 
 
 class Engine(Protocol):
@@ -46,11 +48,23 @@ class LocalGenerator:
         with closing(self._engine.generate(prompt, LONGEST, self._tokens.end, constraint)) as steps:  # type: ignore[type-var]
             for token in steps:
                 written.append(token)
+                if request.finished and self._takes_up(written, request):
+                    return f"{self._tokens.decode(written)} {request.say}"
                 if time.monotonic() > until:
                     raise WordingError(f"time ran out after {len(written)} tokens")
         if len(written) == LONGEST:
             raise UnfitRequest(f"no end after {LONGEST} tokens")
         return self._tokens.decode(written)
+
+    def _takes_up(self, written: Sequence[int], request: Request) -> bool:
+        """Whether a first sentence has ended that says nothing of what a question in `say` asks for.
+
+        Then the question follows as it stands: it need not be worded, which halves the time.
+        """
+        if self._tokens.pieces[written[-1]] not in SENTENCE_ENDS or not request.say.endswith("?"):
+            return False
+        text = self._tokens.decode(written)
+        return not ASKS.search(text) and not PLACEHOLDER.search(text)
 
 
 def open_generator(folder: Path, threads: int = 2) -> LocalGenerator:

@@ -34,7 +34,7 @@ def ask(
     empty = [name for name, number in marks.items() if not values[int(number[1:-1]) - 1].strip()]
     if empty:
         raise UnfitRequest(f"fact {empty[0]} is empty")
-    return Request(key, say, tuple(values), customer, upset)
+    return Request(key, say, tuple(values), customer, upset, finished=True)
 
 
 def fill(text: str, facts: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class RemoteGenerator:
     def word(self, request: Request, until: float) -> str:
         given = {
             "say": request.say,
-            "customer": mask(request.customer),
+            "customer": "" if request.careful else mask(request.customer),
             "tone": self._tone,
             "upset": request.upset,
         }

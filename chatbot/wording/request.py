@@ -14,3 +14,8 @@ class Request:
     customer: str
     """What the customer wrote last."""
     upset: bool = False
+    careful: bool = False
+    """Worded once more after a refusal: from `say` alone, and without units that it does not have."""
+    finished: bool = False
+    """`say` reads well as it stands: it may follow, word for word, on a sentence that takes up the
+    customer's. The reply has its capitals."""

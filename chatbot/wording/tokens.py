@@ -60,7 +60,7 @@ class Tokens:
     def prompt(self, request: Request, customer_limit: int = CUSTOMER_LIMIT) -> list[int]:
         """What the generator reads; a customer who types a placeholder or a control token types letters."""
         typed = request.customer.replace("[", "(").replace("]", ")").replace("<|", "(")
-        customer = self.encode(typed)[-customer_limit:]
+        customer = [] if request.careful else self.encode(typed)[-customer_limit:]
         return [self._customer, *customer, self._say, *self.encode(request.say), self._reply]
 
     def _text(self, ids: Sequence[int]) -> str:

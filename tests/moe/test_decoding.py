@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moe.decoding import CALLERS, GeneratorEngine, PromptError
+from moe.decoding import CALLERS, GeneratorEngine, PromptError, arrange
 from moe.generator import GeneratorConfig, MixtureGenerator
+from moe.kernels import Sizes, step
 from moe.prompt_reader import PromptReader
 from moe.quantisation import dequantise, quantise
 from moe.slots import Slots
@@ -108,20 +109,21 @@ def test_eight_bit_weights_give_what_they_stand_for(mixture: MixtureGenerator) -
 
 
 def test_a_prompt_read_by_the_matrix_unit_leaves_nearly_the_same_states(mixture: MixtureGenerator) -> None:
-    left = []
-    for matrix_unit in (True, False):
-        states = Slots(TINY, 1).states
-        PromptReader(TINY, mixture.state_dict(), matrix_unit=matrix_unit).read(PROMPTS[-1], 0, states, 0)
-        left.append([part[0, :, :, : len(PROMPTS[-1])] for part in states])
-    for coarse, exact in zip(*left, strict=True):
-        assert not np.array_equal(coarse, exact)
-        assert np.abs(coarse - exact).mean() < 0.02 * np.abs(exact).mean()
+    prompt, weights = PROMPTS[-1], mixture.state_dict()
+    coarse, exact = Slots(TINY, 1).states, Slots(TINY, 1).states
+    PromptReader(TINY, weights).read(prompt, 0, coarse, 0)
+    sizes = Sizes(6, 2, 34, 5, 14, 2, TINY.norm_epsilon)
+    rows = np.zeros(len(prompt), np.int64), np.arange(len(prompt)), np.array(prompt)
+    step(arrange(TINY, weights), sizes, exact, *rows, np.empty((1, 60), np.float32))
+    for found, wanted in zip(coarse, exact, strict=True):
+        found, wanted = (part[0, :, :, : len(prompt)] for part in (found, wanted))
+        assert not np.array_equal(found, wanted)
+        assert np.abs(found - wanted).mean() < 0.02 * np.abs(wanted).mean()
 
 
-def test_a_beginning_that_was_read_before_is_not_read_again_and_gives_the_same_tokens(
+def test_the_matrix_unit_reads_long_prompts_up_to_the_last_token(
     mixture: MixtureGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = GeneratorEngine(TINY, mixture.state_dict(), matrix_unit=False)
     read: list[list[int]] = []
     real = PromptReader.read
 
@@ -130,20 +132,48 @@ def test_a_beginning_that_was_read_before_is_not_read_again_and_gives_the_same_t
         real(self, tokens, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(PromptReader, "read", watched)
+    engine = GeneratorEngine(TINY, mixture.state_dict(), matrix_unit=True)
+    for prompt in (PROMPTS[-1], PROMPTS[0]):
+        assert len(list(engine.generate(prompt, 5, NONE))) == 5
+    assert read == [PROMPTS[-1][:-1]]
+
+
+@pytest.fixture
+def stepped(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The tokens of each step."""
+    import moe.decoding
+
+    taken: list[list[int]] = []
+    real = moe.decoding.step
+
+    def watched(*arguments: object) -> None:
+        taken.append(list(arguments[-2]))  # type: ignore[call-overload]
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(moe.decoding, "step", watched)
+    return taken
+
+
+def test_a_beginning_that_was_read_before_is_not_read_again_and_gives_the_same_tokens(
+    mixture: MixtureGenerator, stepped: list[list[int]]
+) -> None:
+    fresh = GeneratorEngine(TINY, mixture.state_dict(), matrix_unit=False)
+    stepped.clear()
     first, second, _, last = PROMPTS
     replies = [list(fresh.generate(prompt, 12, NONE)) for prompt in (first, second, first, last)]
-    assert read == [first[:-1], second[4:-1], last[6:-1]]
+    assert [tokens for tokens in stepped if len(tokens) > 1] == [first, second[4:], last[6:]]
     wanted = [expected(of(mixture), prompt, 12) for prompt in (first, second, first, last)]
     assert replies == wanted
 
 
 def test_a_prompt_that_goes_on_from_a_reply_finds_it_read(
-    mixture: MixtureGenerator, monkeypatch: pytest.MonkeyPatch
+    mixture: MixtureGenerator, stepped: list[list[int]]
 ) -> None:
     fresh = GeneratorEngine(TINY, mixture.state_dict(), matrix_unit=False)
     reply = list(fresh.generate(PROMPTS[0], 10, NONE))
-    monkeypatch.setattr(PromptReader, "read", lambda *_: pytest.fail("was read already"))
+    stepped.clear()
     assert list(fresh.generate([*PROMPTS[0], *reply[:6]], 4, NONE)) == reply[6:]
+    assert max(map(len, stepped)) == 1
 
 
 def test_callers_at_the_same_time_get_what_each_would_get_alone(
@@ -230,7 +260,7 @@ def test_a_prompt_without_or_with_unknown_tokens_is_refused(
 
 
 def test_weights_of_another_configuration_are_refused(mixture: MixtureGenerator) -> None:
-    with pytest.raises(ValueError, match=r"do not fit its configuration: .* size mismatch"):
+    with pytest.raises(ValueError, match=r"do not fit its configuration: .* is \(5, 48\), not \(1, 48\)"):
         GeneratorEngine(TINY.dense_twin, mixture.state_dict())
-    with pytest.raises(ValueError, match=r'Missing key.*"norm\.weight"'):
+    with pytest.raises(ValueError, match=r"attention\.output\.weight is nothing"):
         GeneratorEngine(TINY, {"words.weight": torch.zeros(60, 48)})

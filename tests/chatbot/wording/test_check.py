@@ -138,3 +138,11 @@ def test_what_a_pack_bans_is_refused(pack: Pack) -> None:
     wording = pack.domain.wording.model_copy(update={"banned": {"dear friend": "is too familiar"}})
     rules = Rules.of(pack.model_copy(update={"domain": pack.domain.model_copy(update={"wording": wording})}))
     assert "is too familiar" in check(ASK, "My dear friend, may I have your full name?", rules)
+
+
+def test_help_is_offered_only_with_what_was_named() -> None:
+    request = Request("ask.name", "May I have your full name?", (), "close it please")
+    other = "Of course, let me help you open an account. May I have your full name?"
+    assert "names another wish" in check(request, other, topic="close an account")
+    assert check(request, other, topic="open an account") == ()
+    assert check(request, "I'm happy to help you with that. May I have your full name?") == ()

@@ -1,5 +1,7 @@
 """What the generator may write next."""
 
+from dataclasses import replace
+
 from chatbot.wording.constraint import Constraint, Pieces
 from chatbot.wording.request import Request
 from chatbot.wording.tokens import Tokens
@@ -68,6 +70,24 @@ def test_a_capital_begins_only_a_name_that_is_said_or_a_sentence(tokens: Tokens)
     assert not can_write(tokens, NONE, "It is at Boston.")
     assert not can_write(tokens, NONE, "It is Please.")
     assert not can_write(tokens, NONE, "It is at Harb.")
+
+
+def test_units_are_written_but_not_in_a_careful_wording(tokens: Tokens) -> None:
+    careful = replace(TWO, careful=True)
+    for text in ("I have sent [1] a day to [2].", "[1] to [2], mph.", "I have sent [1] to [2] each hour."):
+        assert can_write(tokens, TWO, text), text
+        assert not can_write(tokens, careful, text), text
+    assert not can_write(tokens, careful, "I have sent [1] a time to [2].")
+    assert can_write(tokens, careful, "I have sent [1] to [2].")
+    assert can_write(tokens, replace(careful, say="[1] to [2] in an hour."), "[1] to [2], in an hour.")
+
+
+def test_beside_finished_sentences_a_reply_has_its_capitals(tokens: Tokens) -> None:
+    finished = replace(NONE, finished=True)
+    for text in ("which is it?", "Sure. which is it?", "Shall i?"):
+        assert can_write(tokens, NONE, text), text
+        assert not can_write(tokens, finished, text), text
+    assert can_write(tokens, finished, "Sure. Which of them?")
 
 
 def test_a_constraint_that_is_asked_anew_begins_anew(tokens: Tokens) -> None:

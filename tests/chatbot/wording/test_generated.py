@@ -71,6 +71,7 @@ def test_a_faulty_wording_is_made_once_more_from_another_phrasing(live: Pack) ->
     assert draft.text.startswith("I have sent $50.00")
     assert draft.made_by.startswith("scripted after check: a fact is missing")
     assert generator.asked[0].say != generator.asked[1].say
+    assert [request.careful for request in generator.asked] == [False, True]
 
 
 def test_two_faulty_wordings_leave_the_template_and_the_reasons(live: Pack) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ def test_a_prompt_holds_the_message_the_content_and_then_asks_for_the_reply(toke
     say = tokens.encode("It is [1].")
     assert prompt[-1 - len(say) : -1] == say
     assert tokens.encode("how much?") == prompt[1 : -2 - len(say)]
+
+
+def test_a_careful_prompt_is_without_the_message(tokens: Tokens) -> None:
+    request = Request("ask", "Which account?", (), "my balance please")
+    whole, careful = tokens.prompt(request), tokens.prompt(replace(request, careful=True))
+    assert careful == [whole[0], *whole[1 + len(tokens.encode(request.customer)) :]]
 
 
 def test_a_customer_cannot_type_a_placeholder_or_a_control_token(tokens: Tokens) -> None:
