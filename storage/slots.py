@@ -73,7 +73,7 @@ def fill(
             if name in wanted:
                 invalid[name] = str(problem)
     if asked and not taken and asked not in invalid and set(wishes) <= {"inform", "remark"}:
-        found = _whole_message(heard.text, asked, pack)
+        found = _whole_message(heard.text, asked, "remark" in wishes, pack)
         if found is not None:
             filled[asked] = SlotValue(found, 0.5, turn)
     return filled, {name: problem for name, problem in invalid.items() if name not in taken}
@@ -148,9 +148,11 @@ def _bare_number(text: str, asked: str, pack: Pack) -> str | None:
         return None
 
 
-def _whole_message(text: str, asked: str, pack: Pack) -> str | None:
+def _whole_message(text: str, asked: str, remark: bool, pack: Pack) -> str | None:
     slot = pack.slots[asked]
-    if slot.type not in WHOLE_MESSAGE or len(text) > 120:
+    if slot.type not in WHOLE_MESSAGE or len(text) > 120 or text.rstrip().endswith("?"):
+        return None
+    if remark and slot.type == "person_name" and len(text.split()) < 2:  # "nice" is nobody's name
         return None
     try:
         return normalise(slot, text)

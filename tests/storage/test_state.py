@@ -124,6 +124,18 @@ def test_that_four_digits_called_a_card_are_the_card_whatever_was_asked(talk: Ta
     assert talk.values == {"card_number": "4577"}
 
 
+@pytest.mark.parametrize("text", ["is anybody there?", "nice"])
+def test_that_a_question_or_a_lone_remark_is_no_name(talk: Talk, text: str) -> None:
+    talk.says("balance please", "check_balance").asks("name")
+    assert talk.says(text, "remark").values == {}
+
+
+@pytest.mark.parametrize(("text", "wish"), [("dana whitfield", "remark"), ("Dana", "inform")])
+def test_that_a_name_is_taken_whether_it_reads_as_a_remark_or_not(talk: Talk, text: str, wish: str) -> None:
+    talk.says("balance please", "check_balance").asks("name")
+    assert talk.says(text, wish).values["name"].lower() == text.lower()
+
+
 def test_that_a_card_beside_an_unreadable_ssn_stays_a_card(talk: Talk) -> None:
     talk.says("balance please", "check_balance").asks("ssn")
     talk.says("482 and then 6467", "inform", ssn="482", card_number="6467")
