@@ -75,7 +75,7 @@ def held(live: LearnedPolicy, count: int, seed: int) -> Log:
     with TemporaryDirectory() as folder:
         engine = open_database(f"sqlite:///{folder}/chatbot.db")
         upgrade(engine)
-        simulate(engine, environment("default", live.pack), live, SimulationConfig(count, SEED_LOG, EXPLORE))
+        simulate(engine, environment("default", live.pack), live, SimulationConfig(count, seed, EXPLORE))
         log = list(read_conversations(engine, live.pack.name))
         engine.dispose()
     return log
