@@ -154,12 +154,10 @@ def outside_scores(logits: Tensor, intents: Sequence[str], calibration: Calibrat
     """logits (…, intents) by the temperature → (…) how likely a message is out of scope."""
     if calibration.strangeness is not None:
         return (strangeness(logits, intents) - calibration.strangeness).sigmoid()
-    outside = intents.index(OUT_OF_SCOPE)
     probabilities = logits.softmax(-1)
     if not calibration.doubt:
-        return probabilities[..., outside]
-    inside = [i for i in range(len(intents)) if i != outside]
-    return 1 - probabilities[..., inside].amax(-1)
+        return probabilities[..., intents.index(OUT_OF_SCOPE)]
+    return 1 - _best_inside(probabilities, intents)
 
 
 def strangeness(logits: Tensor, intents: Sequence[str]) -> Tensor:
@@ -168,9 +166,12 @@ def strangeness(logits: Tensor, intents: Sequence[str]) -> Tensor:
     That is, how low even the best logit is (Hendrycks et al. 2022), and some of what speaks for none: the
     examples out of scope are few, and show only some of what it may be.
     """
-    outside = intents.index(OUT_OF_SCOPE)
-    inside = [i for i in range(len(intents)) if i != outside]
-    return 0.25 * logits[..., outside] - logits[..., inside].amax(-1)
+    return 0.25 * logits[..., intents.index(OUT_OF_SCOPE)] - _best_inside(logits, intents)
+
+
+def _best_inside(scores: Tensor, intents: Sequence[str]) -> Tensor:
+    """scores (…, intents) → (…) the highest of an intent that is in scope."""
+    return scores[..., [place for place, name in enumerate(intents) if name != OUT_OF_SCOPE]].amax(-1)
 
 
 def question(pack: Pack, slot: str) -> str:

@@ -47,25 +47,7 @@ WISH = re.compile(
 )
 HELP = re.compile(r"\bhelp(?:ing)? you\b([^.,!?;:]*)", re.IGNORECASE)
 HELP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "to",
-        "with",
-        "thi",
-        "that",
-        "it",
-        "you",
-        "your",
-        "today",
-        "now",
-        "further",
-        "and",
-        "also",
-        "else",
-        "anything",
-    ]
+    words_of("a an the to with thi that it you your today now further and also else anything")
 )
 """Stems that name no wish."""
 ROLE_WORDS = frozenset(("from", "to", "by", "since", "until", "before", "after"))
