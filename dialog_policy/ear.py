@@ -21,15 +21,6 @@ class NoisyEar:
 
     def __init__(self, pack: Pack, errors: NluErrors, rng: random.Random, typos: float = 0.0) -> None:
         self.pack, self.errors, self.rng, self.typos = pack, errors, rng, typos
-        self._requests = [name for name, intent in pack.intents.items() if intent.kind != "social"]
-        self._alike = {
-            slot: [
-                other
-                for other in pack.slots
-                if other != slot and pack.slots[other].type == pack.slots[slot].type
-            ]
-            for slot in pack.slots
-        }
 
     def hear(self, meaning: Meaning, state: DialogueState) -> Understanding:
         if meaning.pressed:  # nothing to mishear
@@ -45,7 +36,7 @@ class NoisyEar:
         heard = self._confuse(meant)
         right = heard == meant
         probability = self._draw(self.errors.right_confidence if right else self.errors.wrong_confidence)
-        second = self.rng.choice(self._requests) if right or meant == OUT_OF_SCOPE else meant
+        second = self.rng.choice(self.pack.requests) if right or meant == OUT_OF_SCOPE else meant
         other = IntentScore(second, (1 - probability) * self.rng.uniform(0.3, 0.9))
         if heard == OUT_OF_SCOPE:
             return (other,), (), probability
@@ -54,7 +45,7 @@ class NoisyEar:
 
     def _confuse(self, intent: str) -> str:
         if self.typos and self.rng.random() < self.typos * MISHEARD_BY_TYPOS:
-            return self.rng.choice([*self._requests, OUT_OF_SCOPE])
+            return self.rng.choice([*self.pack.requests, OUT_OF_SCOPE])
         row = self.errors.intents.get(intent)
         if not row:
             return intent
@@ -68,8 +59,8 @@ class NoisyEar:
         if chance >= missed + self.errors.slot_wrong:
             return Entity(slot, 0, len(value), value, value, self._draw(self.errors.slot_confidence))
         confidence = self._draw(self.errors.slot_wrong_confidence)
-        if self._alike[slot] and self.rng.random() < 0.5:
-            other = self.rng.choice(self._alike[slot])
+        if self.pack.alike[slot] and self.rng.random() < 0.5:
+            other = self.rng.choice(self.pack.alike[slot])
             return Entity(other, 0, len(value), value, value, confidence)
         return self._garbled(slot, value, confidence)
 

@@ -59,8 +59,8 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
         self.pack, self.population, self.errors = pack, population, errors
         self.reward = Reward()
         self.actions = action_set(pack)
-        size = len(observe(DialogueState(), pack, self.actions))
-        self.observation_space = spaces.Box(0.0, 1.0, (size,), np.float32)
+        self._nothing = observe(DialogueState(), pack, self.actions)
+        self.observation_space = spaces.Box(0.0, 1.0, self._nothing.shape, np.float32)
         self.action_space = spaces.Discrete(len(self.actions))
         self._rng = random.Random(seed)
         self.state = DialogueState()
@@ -95,7 +95,8 @@ class DialogueEnv(gym.Env[Observation, np.int64]):
 
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         reward, done, info = self.advance(action)
-        return self._observe(), reward, done, False, info
+        seen = self._nothing if done else self._observe()  # nobody acts on what an end looks like
+        return seen, reward, done, False, info
 
     def advance(self, action: np.int64 | int) -> tuple[float, bool, dict[str, Any]]:
         """`step` likewise: the reward, whether the conversation is over, and then what became of it."""

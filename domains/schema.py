@@ -134,6 +134,19 @@ class Pack(Strict):
         return self.domain.tasks
 
     @cached_property
+    def requests(self) -> tuple[str, ...]:
+        """Intents that ask for something: tasks and questions."""
+        return tuple(name for name, intent in self.intents.items() if intent.kind != "social")
+
+    @cached_property
+    def alike(self) -> Mapping[str, tuple[str, ...]]:
+        """Slot → the other slots of its type."""
+        return {
+            slot: tuple(o for o in self.slots if o != slot and self.slots[o].type == self.slots[slot].type)
+            for slot in self.slots
+        }
+
+    @cached_property
     def askable(self) -> tuple[str, ...]:
         """Slots that the bot may ask for: those of the authentication, then those of the tasks."""
         names = [s if isinstance(s, str) else s[0] for s in self.domain.authentication.slots]

@@ -58,18 +58,27 @@ def _map_characters(example: Example, change: Callable[[str], str]) -> Example:
     return replace(example, text="".join(pieces), spans=spans, words=())
 
 
-def join(first: Example, second: Example, rng: random.Random) -> Example:
-    """One message with the wishes of two; slots are known only where both are."""
+def join(
+    first: Example, second: Example, rng: random.Random, requests: frozenset[str] = frozenset()
+) -> Example:
+    """One message with the wishes of two; slots are known only where both are.
+
+    Details given beside one of `requests` are no wish of their own.
+    """
     joint = rng.choice(JOINTS)
     shift = len(first.text) + len(joint)
     spans = None
     if first.spans is not None and second.spans is not None:
         spans = (*first.spans, *(Span(s.start + shift, s.end + shift, s.slot) for s in second.spans))
     intents = tuple(dict.fromkeys((*first.intents, *second.intents)))
+    if requests.intersection(intents):
+        intents = tuple(intent for intent in intents if intent != "inform")
     return Example(first.text + joint + second.text, intents[:2], spans, first.context, past=first.past)
 
 
-def two_wishes(pool: Sequence[Example], count: int, rng: random.Random) -> list[Example]:
+def two_wishes(
+    pool: Sequence[Example], count: int, rng: random.Random, requests: frozenset[str] = frozenset()
+) -> list[Example]:
     """Up to `count` joined messages of short ones, as people write them; fewer where few fit together."""
     made: list[Example] = []
     for _ in range(TRIES * count if pool else 0):
@@ -77,5 +86,5 @@ def two_wishes(pool: Sequence[Example], count: int, rng: random.Random) -> list[
             break
         first, second = rng.choice(pool), rng.choice(pool)
         if first.intents != second.intents and len(first.text) + len(second.text) < 140:
-            made.append(join(first, second, rng))
+            made.append(join(first, second, rng, requests))
     return made

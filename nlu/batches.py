@@ -46,6 +46,7 @@ class Batches:
         self.examples, self.pack, self.slots = examples, pack, slots
         self.size, self.variation, self.seed = size, variation, seed
         self.pasts = [(e.context, e.past) for e in examples if e.context]
+        self.requests = frozenset(pack.requests if pack else ())
         self.several = pack is not None or any(len(e.intents) > 1 for e in examples)
 
     @property
@@ -62,7 +63,7 @@ class Batches:
         rng = random.Random(1000 * self.seed + number)
         single = [e for e in self.examples if len(e.intents) == 1]
         pool = [e for e in single if e.intents[0] not in ("remark", OUT_OF_SCOPE)]
-        joined = two_wishes(pool, self._joined, rng)
+        joined = two_wishes(pool, self._joined, rng, self.requests)
         examples = [self._vary(example, rng) for example in (*self.examples, *joined)]
         rng.shuffle(examples)
         batches: list[list[Example]] = []

@@ -26,7 +26,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     warm_up: float = 0.05
     label_smoothing: float = 0.1
-    slot_weight: float = 0.7
+    slot_weight: float = 1.0
     several_weight: float = 0.2
     balance_weight: float = 0.01
     bias_rate: float = 1e-3

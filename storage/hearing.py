@@ -1,11 +1,11 @@
 """What a customer's message changes in the dialogue state."""
 
 import re
-from dataclasses import replace
 
 from domains.schema import Pack
 from nlu.data import CONTEXT_MESSAGES
 from nlu.understanding import IntentScore, Understanding
+from storage.changes import replace
 from storage.consent import gives_consent
 from storage.slots import fill, relevant_slots
 from storage.state import PERSON, DialogueState

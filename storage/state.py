@@ -5,7 +5,7 @@ message. Each returns a new state.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -14,6 +14,7 @@ from domains.backend import ActionResult
 from domains.schema import Pack
 from nlu.past import NO_PAST, Past
 from storage.actions import Action
+from storage.changes import replace
 from storage.slots import SlotValue
 
 PERSON = "human"

@@ -102,3 +102,14 @@ def test_that_two_wishes_are_two_different_ones_in_a_short_message(count: int) -
     for example in made:
         assert len(set(example.intents)) == 2
         assert len(example.text) < 150
+
+
+def test_details_given_beside_a_request_are_no_wish_of_their_own() -> None:
+    request, details = (
+        Example(text, (intent,), ()) for text, intent in (("lost card", "lost"), ("4821", "inform"))
+    )
+    social = Example("hi", ("greeting",), ())
+    rng = random.Random(0)
+    assert join(request, details, rng, frozenset({"lost"})).intents == ("lost",)
+    assert join(details, request, rng, frozenset({"lost"})).intents == ("lost",)
+    assert join(social, details, rng, frozenset({"lost"})).intents == ("greeting", "inform")
