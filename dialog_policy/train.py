@@ -1,5 +1,6 @@
 """Training of a policy: imitation of the rules, then masked PPO with simulated customers."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,26 +11,52 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
-from stable_baselines3.common.callbacks import CheckpointCallback
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from torch.nn import functional as F
 
 from dialog_policy.env import DialogueEnv
 from dialog_policy.policy import LearnedPolicy, Policy, actor
 
 CHECKPOINT = "checkpoint"
+CONVERSATIONS = "conversations"
+"""An attribute of the model, so that checkpoints keep it."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much is learnt from how much practice."""
+
+    rollout: int
+    """Steps an environment runs between two updates."""
+    batch: int
+    epochs: int
+    """Passes over what the environments brought."""
+    learning_rate: float
+    """At the beginning; it falls in a straight line, so that the last policy is a settled one."""
+    exploration: float = 0.0
+    """What is added to `entropy` at the beginning; it falls with the square of what is left."""
+    scaled: bool = False
+    """Whether rewards are divided by the spread of what conversations bring."""
+
+
+LONG = Pace(rollout=256, batch=512, epochs=6, learning_rate=3e-4)
+SHORT = Pace(rollout=64, batch=128, epochs=10, learning_rate=1e-3, exploration=0.2, scaled=True)
+"""For some thousand conversations from nothing. Without the exploration every fourth run ends where hanging
+up at once is the best it knows (benchmarks/learner.py)."""
+FEW_STEPS = 100_000
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     steps: int = 600_000
     """Bot actions, all environments together."""
+    dialogues: int | None = None
+    """Conversations after which training ends, in place of steps."""
     environments: int = 8
-    rollout: int = 256
-    """Steps an environment runs between two updates."""
     width: int = 128
-    learning_rate: float = 3e-4
-    """At the beginning; it falls in a straight line, so that the last policy is a settled one."""
+    pace: Pace | None = None
+    """None chooses it by how much there is to learn from."""
     discount: float = 1.0
     """Conversations end, and a message costs the customer as much later as now."""
     trace: float = 0.97
@@ -73,10 +100,12 @@ def train(
     `make_env` takes a seed. `folder` takes checkpoints, from which an interrupted run goes on, and
     TensorBoard logs.
     """
-    environments: list[Callable[[], Any]] = [
-        partial(make_env, 1000 * config.seed + i) for i in range(config.environments)
-    ]
-    vector = DummyVecEnv(environments)
+    few = config.dialogues is not None or config.steps < FEW_STEPS
+    pace = config.pace or (SHORT if few and demonstrations is None else LONG)
+    seeds = range(1000 * config.seed, 1000 * config.seed + config.environments)
+    vector: VecEnv = DummyVecEnv([partial(make_env, seed) for seed in seeds])
+    if pace.scaled:
+        vector = VecNormalize(vector, norm_obs=False, gamma=config.discount)
     saved = sorted((folder / CHECKPOINT).glob("*.zip"), key=lambda path: int(path.stem.split("_")[-2]))
     if saved:
         model = MaskablePPO.load(saved[-1], env=vector)
@@ -84,10 +113,10 @@ def train(
         model = MaskablePPO(
             "MlpPolicy",
             vector,
-            learning_rate=partial(_falling, config.learning_rate),
-            n_steps=config.rollout,
-            batch_size=512,
-            n_epochs=6,
+            learning_rate=partial(_falling, pace.learning_rate),
+            n_steps=pace.rollout,
+            batch_size=pace.batch,
+            n_epochs=pace.epochs,
             gamma=config.discount,
             gae_lambda=config.trace,
             ent_coef=config.entropy,
@@ -98,12 +127,53 @@ def train(
         )
         if demonstrations is not None:
             imitate(model, demonstrations, config.seed)
-    left = config.steps - model.num_timesteps
-    if left > 0:
-        every = max(config.steps // 10 // config.environments, 1)
+    progress = Progress(config, pace)
+    if not progress.ended(model):
+        total = config.steps if config.dialogues is None else config.dialogues
+        every = max(total // 10 // config.environments, 1)
         keep = CheckpointCallback(every, str(folder / CHECKPOINT), name_prefix="ppo")
-        model.learn(left, callback=keep, reset_num_timesteps=not saved, progress_bar=True)
+        left = config.steps - model.num_timesteps if config.dialogues is None else sys.maxsize
+        shown = config.dialogues is None  # nobody knows how many steps these take
+        model.learn(left, callback=[progress, keep], reset_num_timesteps=not saved, progress_bar=shown)
     return model
+
+
+class Progress(BaseCallback):
+    """Ends training where conversations are counted, and lets rate and exploration fall on the way."""
+
+    def __init__(self, config: TrainConfig, pace: Pace) -> None:
+        super().__init__()
+        self.config, self.pace = config, pace
+
+    def ended(self, model: MaskablePPO) -> bool:
+        return self._left(model) <= 0
+
+    def _left(self, model: MaskablePPO) -> float:
+        """Share of the practice that is still to come."""
+        if self.config.dialogues is None:
+            return 1 - model.num_timesteps / max(self.config.steps, 1)
+        return 1 - getattr(model, CONVERSATIONS, 0) / self.config.dialogues
+
+    def _on_training_start(self) -> None:
+        self._on_rollout_end()
+
+    def _on_step(self) -> bool:
+        held = getattr(self.model, CONVERSATIONS, 0)
+        setattr(self.model, CONVERSATIONS, held + int(self.locals["dones"].sum()))
+        return self.config.dialogues is None or self._left(self._ppo) > 0
+
+    def _on_rollout_end(self) -> None:
+        left = max(self._left(self._ppo), 0.0)
+        self._ppo.ent_coef = self.config.entropy + self.pace.exploration * left**2
+        if (
+            self.config.dialogues is not None and left < 1
+        ):  # the rate goes by steps, of which none knows how many
+            self._ppo._total_timesteps = int(self.num_timesteps / (1 - left))
+
+    @property
+    def _ppo(self) -> MaskablePPO:
+        assert isinstance(self.model, MaskablePPO)
+        return self.model
 
 
 def _falling(highest: float, left: float) -> float:

@@ -182,7 +182,7 @@ def check_fit(config: GeneratorConfig, weights: Mapping[str, Tensor]) -> None:
 
 
 def arrange(config: GeneratorConfig, weights: Mapping[str, Tensor]) -> Weights:
-    """A state as the kernels read it."""
+    """A state as the kernels read it, copied: nothing keeps the files of the weights in memory."""
 
     def vectors(name: str) -> Floats:
         found: Floats = torch.stack([weights[f"blocks.{n}.{name}"] for n in range(config.layers)]).numpy()
@@ -196,8 +196,10 @@ def arrange(config: GeneratorConfig, weights: Mapping[str, Tensor]) -> Weights:
     routers = dequantise({name: tensor for name, tensor in weights.items() if ".router." in name})
     affinity = [routers[f"blocks.{n}.mixture.router.affinity.weight"] for n in range(config.layers)]
     angles = rope_angles(config, config.positions)
+    words, words_scale = (part.copy() for part in _matrix(weights, "words.weight"))
     return Weights(
-        *_matrix(weights, "words.weight"),
+        words,
+        words_scale,
         vectors("attention_norm.weight"),
         *matrices("attention.query_key_value"),
         *matrices("attention.output"),
@@ -207,7 +209,7 @@ def arrange(config: GeneratorConfig, weights: Mapping[str, Tensor]) -> Weights:
         *matrices("mixture.gate"),
         *matrices("mixture.up"),
         *matrices("mixture.down", transposed=True),
-        weights["norm.weight"].numpy(),
+        weights["norm.weight"].numpy().copy(),
         *(angle.numpy() for angle in angles),
     )
 

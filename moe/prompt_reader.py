@@ -40,7 +40,7 @@ class PromptReader:
         for name in weights:  # one at a time: in full precision they take four times the room
             if not name.endswith(SCALE):
                 plain = dequantise({n: weights[n] for n in (name, name + SCALE) if n in weights})[name]
-                state[name] = plain.bfloat16() if name in narrow else plain
+                state[name] = plain.bfloat16() if name in narrow else plain.clone()
         model.load_state_dict(state, assign=True)
         self.model = model.eval().requires_grad_(False)
         self.angles = rope_angles(config, config.positions)

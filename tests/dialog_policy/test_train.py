@@ -15,7 +15,17 @@ from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 
 from dialog_policy import train as training
 from dialog_policy.policy import RulePolicy
-from dialog_policy.train import Demonstrations, TrainConfig, demonstrate, imitate, train
+from dialog_policy.train import (
+    CONVERSATIONS,
+    LONG,
+    SHORT,
+    Demonstrations,
+    Pace,
+    TrainConfig,
+    demonstrate,
+    imitate,
+    train,
+)
 from domains.schema import Pack
 from tests.dialog_policy.conftest import MakeEnv
 
@@ -55,9 +65,8 @@ class IdentityEnv(gym.Env[NDArray[np.float32], np.int64]):
         return self._draw(), reward, self._steps >= 10, False, {}
 
 
-QUICK = TrainConfig(
-    steps=3072, environments=2, rollout=256, width=16, learning_rate=5e-3, discount=0.5, entropy=0.0
-)
+PACE = Pace(rollout=256, batch=512, epochs=6, learning_rate=5e-3)
+QUICK = TrainConfig(steps=3072, environments=2, width=16, pace=PACE, discount=0.5, entropy=0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +139,29 @@ def test_that_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     config = TrainConfig(**{**vars(QUICK), "steps": 1024})
     train(IdentityEnv, config, tmp_path)
     again = train(IdentityEnv, config, tmp_path)
-    assert again.num_timesteps <= 1024 + 2 * config.rollout
+    assert again.num_timesteps <= 1024 + 2 * PACE.rollout
+
+
+def test_that_training_ends_after_so_many_conversations_and_is_not_begun_again(tmp_path: Path) -> None:
+    config = TrainConfig(dialogues=60, environments=2, width=16, discount=0.5, seed=3)
+    model = train(IdentityEnv, config, tmp_path)
+    assert getattr(model, CONVERSATIONS) in (60, 61)  # two may end with the same step
+    assert 600 <= model.num_timesteps <= 620
+    again = train(IdentityEnv, config, tmp_path)
+    assert getattr(again, CONVERSATIONS) in (60, 61)
+    assert again.num_timesteps <= 620, "it began anew"
+
+
+def test_that_few_conversations_are_learnt_from_at_another_pace(tmp_path: Path) -> None:
+    few = train(IdentityEnv, TrainConfig(dialogues=300, environments=2, discount=0.5), tmp_path / "few")
+    assert (few.n_steps, few.batch_size) == (SHORT.rollout, SHORT.batch)
+    assert few.ent_coef < SHORT.exploration / 4, "the exploration did not fall"
+    assert mean_reward(few) > 9.5
+    many = TrainConfig(steps=0, environments=1)
+    assert (
+        train(IdentityEnv, TrainConfig(**{**vars(many), "pace": LONG}), tmp_path / "long").n_steps
+        == LONG.rollout
+    )
 
 
 @pytest.fixture(scope="module")
