@@ -2,9 +2,10 @@
 
     python -m benchmarks.learner [--dialogues 4000] [--errors 0.15,0.3] [--seeds 5] [--out FILE]
 
-The task is benchmarks/slot_filling.py. `learner` is dialog_policy.train with the number of dialogues and a seed,
-all else as it chooses; `unexplored` the same without its additional exploration at the beginning; `untuned` is
-MaskablePPO with its own defaults; `handmade` the thresholds that are best of a grid, on other dialogues.
+The task is benchmarks/slot_filling.py. `learner` is dialog_policy.train with the number of dialogues and a
+seed, all else as it chooses; `unexplored` the same without its additional exploration at the beginning;
+`untuned` is MaskablePPO with its own defaults; `handmade` the thresholds that are best of a grid, found on
+other dialogues.
 """
 
 import argparse

@@ -296,7 +296,9 @@ def train(
 
     if validation or not is_scarce(examples):
         return fit(config, folder)
-    rehearsed = fit(replace(config, held_out=REHEARSAL), folder / "rehearsal")
+    # Where intents are learnt by contrast alone, what follows teaches slots, of which nothing is calibrated.
+    rehearsal = replace(config, held_out=REHEARSAL, epochs=1 if config.contrast else config.epochs)
+    rehearsed = fit(rehearsal, folder / "rehearsal")
     training = fit(replace(config, held_out=0.0), folder)
     training.parser.calibration = rehearsed.parser.calibration
     return training

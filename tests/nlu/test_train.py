@@ -96,7 +96,7 @@ def test_that_training_stops_without_gain_on_validation_and_keeps_the_best_epoch
     splitter: PieceSplitter, tmp_path: Path
 ) -> None:
     examples = sentences()
-    config = TrainConfig(**{**vars(QUICK), "epochs": 9, "patience": 2})
+    config = TrainConfig(**{**vars(QUICK), "epochs": 9, "patience": 2, "slot_weight": 0.0})
     trainer = ForgetfulTrainer(examples, splitter, config, validation=examples)
     model = fresh(trainer)
     parser = trainer.run(model, tmp_path)
