@@ -140,11 +140,13 @@ def evaluate_nlu(
     domain: Domain = None,
     model: Path | None = None,
     errors_to: Annotated[
-        Path | None, typer.Option(help="Also write the error table for the simulator here.")
+        Path | None, typer.Option(help="Folder of the model, to write the simulator's error table into.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Score a model, by default the shipped one, on labelled data."""
+    if errors_to is not None and not errors_to.is_dir():
+        fail(f"--errors-to {errors_to}: not a folder; name that of the model")
     parser, pack = open_parser(model, domain)
     examples = [e for loaded in _load(data, format, pack) for e in loaded.examples]
     if errors_to is not None:

@@ -91,7 +91,10 @@ def _take_wishes(
         if before.task and tasks and before.task not in (*tasks, *alternatives):
             alternatives = (tasks[0], before.task)  # misheard, perhaps, and the task is still wanted
         state = replace(state, alternatives=alternatives)
-    agreed = "affirm" in wishes and before.confirmation == "asked" and _consents(heard, pack)
+    repeated = tasks == [before.task] and _begins_with_yes(heard.text, pack)  # "yes, close it"
+    agreed = before.confirmation == "asked" and (
+        ("affirm" in wishes and _consents(heard, pack)) or (repeated and _says_yes(heard, pack))
+    )
     if agreed:
         later = [task for task in tasks if task not in (state.task, *state.waiting)]
         state = replace(state, confirmation="given", waiting=(*state.waiting, *later))
@@ -135,8 +138,15 @@ def _consents(heard: Understanding, pack: Pack) -> bool:
     """
     bare = heard.text.strip().strip(".!").lower() in pack.domain.consent
     sure = next((s.probability for s in heard.intents if s.intent == "affirm"), 0.0) >= SURE_YES
-    if not bare and not sure:
-        return False
+    return (bare or sure) and _says_yes(heard, pack)
+
+
+def _begins_with_yes(text: str, pack: Pack) -> bool:
+    first = re.match(r"[a-z']+", text.strip().lower())
+    return first is not None and first[0] in pack.domain.consent
+
+
+def _says_yes(heard: Understanding, pack: Pack) -> bool:
     rest = heard.text
     for entity in sorted(heard.entities, key=lambda e: -e.start):
         rest = rest[: entity.start] + rest[entity.end :]

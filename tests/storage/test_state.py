@@ -221,6 +221,19 @@ def test_that_the_intent_alone_is_no_consent(confirming: Talk, text: str) -> Non
     assert confirming.says(text, "affirm").state.confirmation == "asked"
 
 
+def test_that_a_yes_which_names_the_task_is_consent_to_it(confirming: Talk) -> None:
+    assert confirming.says("Yes, transfer it", "transfer_money").state.confirmation == "given"
+
+
+@pytest.mark.parametrize("text", ["transfer it, yes", "yes, but transfer it later", "yes, transfer 40"])
+def test_that_a_task_named_without_a_plain_yes_first_is_no_consent(confirming: Talk, text: str) -> None:
+    assert confirming.says(text, "transfer_money").state.confirmation != "given"
+
+
+def test_that_a_yes_which_names_another_task_is_no_consent(confirming: Talk) -> None:
+    assert confirming.says("yes, close it", "close_account").state.confirmation != "given"
+
+
 def test_that_the_words_alone_are_no_consent(confirming: Talk) -> None:
     assert confirming.says("yes", "remark").state.confirmation == "asked"
 
