@@ -42,8 +42,7 @@ class Pace:
 
 LONG = Pace(rollout=256, batch=512, epochs=6, learning_rate=3e-4)
 SHORT = Pace(rollout=64, batch=128, epochs=10, learning_rate=1e-3, exploration=0.2, scaled=True)
-"""For some thousand conversations from nothing. Without the exploration every fourth run ends where hanging
-up at once is the best it knows (benchmarks/learner.py)."""
+"""For some thousand conversations from nothing (benchmarks/learner.py)."""
 FEW_STEPS = 100_000
 
 
