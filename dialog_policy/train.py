@@ -164,9 +164,8 @@ class Progress(BaseCallback):
     def _on_rollout_end(self) -> None:
         left = max(self._left(self._ppo), 0.0)
         self._ppo.ent_coef = self.config.entropy + self.pace.exploration * left**2
-        if (
-            self.config.dialogues is not None and left < 1
-        ):  # the rate goes by steps, of which none knows how many
+        if self.config.dialogues is not None and left < 1:
+            # The rate goes by steps, and nobody knows yet how many these conversations take.
             self._ppo._total_timesteps = int(self.num_timesteps / (1 - left))
 
     @property

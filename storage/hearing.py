@@ -84,7 +84,7 @@ def _take_wishes(
     state: DialogueState, before: DialogueState, wishes: tuple[str, ...], heard: Understanding, pack: Pack
 ) -> DialogueState:
     probability = {score.intent: score.probability for score in heard.intents}
-    requests = [wish for wish in wishes if pack.intents[wish].kind != "social"]
+    requests = [wish for wish in wishes if wish in pack.requests]
     tasks = [wish for wish in requests if wish in pack.tasks]
     if requests:
         alternatives = _alternatives(heard.intents, pack)
@@ -155,7 +155,7 @@ def _says_yes(heard: Understanding, pack: Pack) -> bool:
 
 def _alternatives(scores: tuple[IntentScore, ...], pack: Pack) -> tuple[str, ...]:
     plausible = [s.intent for s in scores if s.intent in pack.intents and s.probability >= PLAUSIBLE]
-    return tuple(intent for intent in plausible if pack.intents[intent].kind != "social")[:2]
+    return tuple(intent for intent in plausible if intent in pack.requests)[:2]
 
 
 def _take_tasks(
