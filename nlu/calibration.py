@@ -16,15 +16,22 @@ FALSE_REJECTS = 0.01
 """Share of in-scope messages that may be taken for out of scope."""
 LEAST_DOUBT = 0.75
 """Where there were no out-of-scope examples: no message is rejected whose best intent has a quarter."""
+SPREAD = 0.2
+"""Of the logarithm of the temperatures that models of one kind need."""
 
 
 @torch.inference_mode()
 def calibrate(
-    model: NluModel, splitter: PieceSplitter, examples: Sequence[Example], doubt: bool = False
+    model: NluModel,
+    splitter: PieceSplitter,
+    examples: Sequence[Example],
+    doubt: bool = False,
+    usual: float | None = None,
 ) -> Calibration:
     """Temperature scaling (Guo et al. 2017) and the out-of-scope threshold, on held-out examples.
 
-    `doubt` says that no training example was out of scope.
+    `doubt` says that no training example was out of scope. `usual` is the temperature that such models need,
+    from which few examples take it less far than many.
     """
     single = [e for e in examples if len(e.intents) == 1]
     if not single:
@@ -39,6 +46,8 @@ def calibrate(
     gold = torch.tensor([names.index(e.intents[0]) for e in single])
     candidates = torch.linspace(0.3, 3.0, 109)
     losses = torch.stack([F.cross_entropy(logits / t, gold) for t in candidates])
+    if usual is not None:
+        losses = losses + ((candidates / usual).log() / SPREAD).square() / (2 * len(single))
     temperature = float(candidates[losses.argmin()])
     served = logits[gold != names.index(OUT_OF_SCOPE)] / temperature
     if len(served) == 0:

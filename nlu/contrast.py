@@ -37,6 +37,8 @@ class Contrast:
     dropped_words: float = 0.1
     strength: float = 30.0
     """Inverse of the logistic regression's regularisation, as in scikit-learn."""
+    usual_temperature: float = 0.58
+    """What models so trained need, where they err at all."""
 
 
 @dataclass(frozen=True)

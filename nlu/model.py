@@ -56,8 +56,10 @@ class Spelling(nn.Module):
     def forward(self, characters: Tensor) -> Tensor:
         """characters (batch, pieces, word) → (batch, pieces, filters)"""
         letters = self.letters(characters.flatten(0, 1))  # (batch * pieces, word, width)
-        found: Tensor = self.convolution(letters.transpose(1, 2)).amax(-1)  # (batch * pieces, filters)
-        spelt: Tensor = found.unflatten(0, characters.shape[:2])
+        # As a matrix product: PyTorch's own convolution takes five times as long for one message.
+        windows = F.pad(letters, (0, 0, 1, 1)).unfold(1, 3, 1).flatten(2)  # (batch * pieces, word, 3 * width)
+        found = F.linear(windows, self.convolution.weight.flatten(1), self.convolution.bias).amax(1)
+        spelt: Tensor = found.unflatten(0, characters.shape[:2])  # (batch, pieces, filters)
         return spelt
 
 

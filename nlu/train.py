@@ -1,7 +1,6 @@
 """Training of the joint NLU model."""
 
 import hashlib
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig, MixtureEncoder
-from nlu.batches import Batches
+from nlu.batches import Batches, shuffled_alike
 from nlu.calibration import calibrate
 from nlu.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from nlu.contrast import fit_likeness, pull_together, sentences
@@ -51,9 +50,7 @@ class Trainer:
         self.config, self.pack, self.splitter = config, pack, splitter
         self.started = False
         self.validation = Validation(validation, config.patience)
-        rng = random.Random(config.seed)
-        shuffled = [replace(e, past=e.past.of_tasks(pack)) for e in examples]
-        rng.shuffle(shuffled)
+        shuffled = shuffled_alike([replace(e, past=e.past.of_tasks(pack)) for e in examples], config.seed)
         kept = 0 if validation else int(len(shuffled) * config.held_out)
         self.held_out, self.examples = shuffled[:kept], shuffled[kept:]
         intents = [*dict.fromkeys(i for e in sorted(shuffled, key=lambda e: e.intents) for i in e.intents)]
@@ -139,7 +136,9 @@ class Trainer:
         model.load_state_dict(best.weights if best else averaged.state_dict())
         unseen = self.held_out or self.validation.examples
         doubt = not any(OUT_OF_SCOPE in example.intents for example in self.examples)
-        return Parser(model, self.splitter, calibrate(model, self.splitter, unseen, doubt), self.pack)
+        usual = config.contrast.usual_temperature if config.contrast else None
+        calibration = calibrate(model, self.splitter, unseen, doubt, usual)
+        return Parser(model, self.splitter, calibration, self.pack)
 
     def _fingerprint(self, model: NluModel) -> str:
         """What a run is resumed by: with another configuration or other sentences it starts anew."""

@@ -30,10 +30,12 @@ class GivenLogits:
         return Scores(self.logits[[int(text) for text in texts]], *(torch.empty(0),) * 3)
 
 
-def calibrate_on(logits: Tensor, gold: Tensor) -> Calibration:
+def calibrate_on(logits: Tensor, gold: Tensor, usual: float | None = None) -> Calibration:
     examples = [Example(str(row), (INTENTS[intent],)) for row, intent in enumerate(gold.tolist())]
     splitter: Any = lambda texts, contexts: texts  # noqa: E731
-    return calibrate(cast(NluModel, GivenLogits(logits)), cast(PieceSplitter, splitter), examples)
+    return calibrate(
+        cast(NluModel, GivenLogits(logits)), cast(PieceSplitter, splitter), examples, usual=usual
+    )
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -42,6 +44,17 @@ def test_that_the_temperature_takes_overconfidence_back(factor: float) -> None:
     honest = 2 * torch.randn(4000, 4)
     gold = torch.multinomial(honest.softmax(-1), 1).squeeze(-1)
     assert calibrate_on(factor * honest, gold).temperature == pytest.approx(factor, rel=0.1)
+
+
+def test_that_few_examples_take_the_temperature_less_far_from_the_usual_one_than_many() -> None:
+    torch.manual_seed(0)
+    honest = 2 * torch.randn(4000, 4)
+    gold = torch.multinomial(honest.softmax(-1), 1).squeeze(-1)
+    assert calibrate_on(2 * honest, gold, usual=0.5).temperature == pytest.approx(2.0, rel=0.1)
+    samples = [slice(start, start + 12) for start in range(0, 600, 12)]
+    alone = torch.tensor([calibrate_on(honest[s], gold[s]).temperature for s in samples])
+    guided = torch.tensor([calibrate_on(honest[s], gold[s], usual=1.0).temperature for s in samples])
+    assert (guided - 1).square().mean() < (alone - 1).square().mean() / 4
 
 
 def test_that_the_threshold_lets_one_in_a_hundred_of_the_served_messages_be_refused() -> None:

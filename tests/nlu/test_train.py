@@ -1,6 +1,7 @@
 """A tiny model learns a tiny task, and an interrupted run goes on where it was."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -205,6 +206,17 @@ def test_that_examples_are_held_back_for_calibration(splitter: PieceSplitter) ->
     assert len(trainer.held_out) == 10
     assert len(trainer.examples) == 30
     assert {id(e) for e in trainer.held_out}.isdisjoint(id(e) for e in trainer.examples)
+
+
+def test_that_the_same_examples_are_held_back_when_others_are_added(splitter: PieceSplitter) -> None:
+    config = TrainConfig(held_out=0.25)
+    before = Trainer(sentences(), None, splitter, config)
+    added = [Example(f"send {place} dollars", ("transfer",)) for place in range(4)]
+    after = Trainer([*added, *reversed(sentences())], None, splitter, config)
+    known = Counter(e.text for e in before.examples)
+    unseen = Counter(e.text for e in after.held_out if e not in added)
+    assert len(after.held_out) == 11
+    assert (known & unseen).total() <= 1, "a model that learns on is not calibrated on what it knows"
 
 
 def test_that_labels_come_from_the_data_where_there_is_no_pack(splitter: PieceSplitter) -> None:
