@@ -150,8 +150,8 @@ class DialogueState:
         failed = {name: value.value for name, value in self.tried.items()}
         if missing and given.items() <= failed.items():
             return self
-        kept = {name: value for name, value in self.tried.items() if name in rest}
-        return replace(self, slots={**self.slots, **kept}, tried={})
+        slots = {**self.slots, **{name: value for name, value in self.tried.items() if name in rest}}
+        return replace(self, slots=slots, tried={n: v for n, v in self.tried.items() if n not in slots})
 
     def needs_authentication(self, pack: Pack) -> bool:
         if self.task is None or self.customer_id is not None:
@@ -273,9 +273,11 @@ def recognise(state: DialogueState, customer_id: str, pack: Pack) -> DialogueSta
 def _record_authentication(state: DialogueState, result: ActionResult, pack: Pack) -> DialogueState:
     proof = proof_slots(pack)
     if "customer_id" in result.facts:
-        # An account given as proof alone, in answer to the question for it, is not the one the task is about.
-        only_proof = set() if state.alternatives else proof - _first_proofs(pack)
+        # An account given as proof alone, in answer to the question for it, is not the one the task is about;
+        # one that was named before the proof failed is, and so is one beside a card that proves as much.
+        only_proof = set() if state.alternatives else _stand_ins(state, pack)
         slots = {n: v for n, v in state.slots.items() if n not in only_proof or v.turn < state.turn}
+        slots |= {n: v for n, v in state.tried.items() if n not in slots and v.turn < state.turn - 1}
         return replace(
             state,
             slots=slots,
@@ -291,6 +293,12 @@ def _record_authentication(state: DialogueState, result: ActionResult, pack: Pac
         locked=result.outcome == "locked"
         or state.authentication_failures + 1 >= pack.domain.authentication.attempts,
     )
+
+
+def _stand_ins(state: DialogueState, pack: Pack) -> set[str]:
+    """Slots that serve the authentication in place of the first of their entry."""
+    entries = (entry for entry in pack.domain.authentication.slots if not isinstance(entry, str))
+    return {name for first, *others in entries if first not in state.slots for name in others}
 
 
 def _first_proofs(pack: Pack) -> set[str]:

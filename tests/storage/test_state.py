@@ -507,6 +507,52 @@ def test_that_a_part_given_again_as_it_failed_leaves_the_rest_to_be_asked_for(ta
     assert talk.values == {"name": "Dana Whitfield", "ssn": "4821", "card_number": "6468"}
 
 
+def test_that_an_account_beside_a_card_that_proves_is_the_one_the_task_is_about(talk: Talk) -> None:
+    talk.says("close my account", "close_account")
+    talk.says(
+        "Dana Whitfield, 4821, card 6467, account 4400127316",
+        "inform",
+        name="Dana Whitfield",
+        ssn="4821",
+        card_number="6467",
+        account_number="4400127316",
+    )
+    talk.gets("verify_identity", "verified", first_name="Dana", customer_id="7")
+    assert talk.values["account_number"] == "4400127316"
+
+
+def test_that_an_account_in_answer_to_the_question_for_a_proof_is_not_what_the_task_is_about(
+    talk: Talk,
+) -> None:
+    talk.says("close my account", "close_account")
+    talk.says("Dana Whitfield, 4821", "inform", name="Dana Whitfield", ssn="4821")
+    talk.says("4400127316", "inform", account_number="4400127316")
+    talk.gets("verify_identity", "verified", first_name="Dana", customer_id="7")
+    assert "account_number" not in talk.values
+
+
+def test_that_an_account_named_with_the_wish_is_kept_when_a_proof_fails(talk: Talk) -> None:
+    talk.says("close account 4400127316", "close_account", account_number="4400127316")
+    talk.says("Dan Whitfield, 4821", "inform", name="Dan Whitfield", ssn="4821")
+    talk.gets("verify_identity", "not_matched")
+    prove(talk).gets("verify_identity", "verified", first_name="Dana", customer_id="7")
+    assert talk.values["account_number"] == "4400127316"
+
+
+def test_that_an_account_given_as_a_proof_that_failed_is_not_kept(talk: Talk) -> None:
+    talk.says("close my account", "close_account")
+    talk.says(
+        "Dan Whitfield, 4821, 4400127316",
+        "inform",
+        name="Dan Whitfield",
+        ssn="4821",
+        account_number="4400127316",
+    )
+    talk.gets("verify_identity", "not_matched")
+    prove(talk).gets("verify_identity", "verified", first_name="Dana", customer_id="7")
+    assert "account_number" not in talk.values
+
+
 def test_that_a_failed_proof_is_not_tried_again_while_nothing_of_it_is_new(talk: Talk, pack: Pack) -> None:
     prove(talk.says("balance", "check_balance")).gets("verify_identity", "not_matched")
     talk.says("hm", "remark")
