@@ -16,7 +16,7 @@ FALSE_REJECTS = 0.01
 """Share of in-scope messages that may be taken for out of scope."""
 LEAST_DOUBT = 0.75
 """Where there were no out-of-scope examples: no message is rejected whose best intent has a quarter."""
-SPREAD = 0.2
+SPREAD = 0.12
 """Of the logarithm of the temperatures that models of one kind need."""
 
 

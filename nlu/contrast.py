@@ -37,7 +37,7 @@ class Contrast:
     dropped_words: float = 0.1
     strength: float = 30.0
     """Inverse of the logistic regression's regularisation, as in scikit-learn."""
-    usual_temperature: float = 0.58
+    usual_temperature: float = 0.6
     """What models so trained need, where they err at all."""
 
 

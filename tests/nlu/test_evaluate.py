@@ -1,6 +1,7 @@
 """Figures on cases that can be counted by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -58,6 +59,12 @@ def test_that_intent_figures_are_those_counted_by_hand() -> None:
     assert found.slot_f1 is None
     assert "slot_f1" not in found.as_dict()
     assert "oos_recall" not in found.as_dict()
+
+
+def test_that_doubt_about_a_message_that_is_not_refused_is_no_confidence() -> None:
+    doubtful = replace(hear("1", "a", sure=0.3), out_of_scope=0.7)
+    assert report([Example("1", ("a",), None)], doubtful).ece == pytest.approx(0.7)
+    assert report([Example("2", ("b",), None)], hear("2", sure=0.7)).ece == pytest.approx(0.7)
 
 
 def test_that_a_message_with_two_wishes_needs_both_in_any_order() -> None:
