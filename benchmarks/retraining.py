@@ -1,11 +1,13 @@
 """How much of what there is to gain retraining gains, from the database alone, when customers have changed.
 
     python -m benchmarks.retraining [--out DIR] [--seeds 5] [--sizes 100 300 1000 2000] [--shifts NAME …]
+        [--beginner CONVERSATIONS]
 
 For each shift the shipped policy holds conversations, exploring in half of them, and is retrained from what
 the database then holds. The candidate, the live policy and one trained on directly with the shifted customers
 themselves are measured by further simulated conversations, the same ones for all. Each cell is a file in
---out; an interrupted run goes on. The summary is printed and kept in `summary.json` there.
+--out; an interrupted run goes on. The summary is printed and kept in `summary.json` there. With --beginner
+the live policy is one that has seen so many conversations of the rules and no more, and has a lot to learn.
 """
 
 import argparse
@@ -22,11 +24,13 @@ from benchmarks.policy_judge import ROOT
 from dialog_policy.env import DialogueEnv
 from dialog_policy.fine_tuning import FineTuneConfig, fine_tune
 from dialog_policy.fitted_population import Fitted
-from dialog_policy.policy import LearnedPolicy, load_policy
+from dialog_policy.policy import LearnedPolicy, RulePolicy, load_policy
 from dialog_policy.population import Population, load_population
 from dialog_policy.rehearsal import rehearse
 from dialog_policy.retraining import RetrainConfig, retrain
 from dialog_policy.simulation import SimulationConfig, simulate
+from dialog_policy.train import TrainConfig, demonstrate, export, train
+from dialog_policy.varied import VariedEnv
 from domains.loader import load_pack
 from domains.schema import Pack
 from nlu.errors import NluErrors, load_errors
@@ -48,12 +52,19 @@ def main() -> None:
     arguments.add_argument("--sizes", type=int, nargs="*", default=[2000, 1000, 300, 100])
     arguments.add_argument("--shifts", nargs="*", default=["misheard", *KINDS])
     arguments.add_argument(
+        "--beginner", type=int, help="Conversations of the rules that the live policy knows."
+    )
+    arguments.add_argument(
         "--test", type=int, default=1000, help="Conversations by which policies are measured."
     )
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     pack = load_pack(ROOT / "domains" / "banking")
-    live, measured = load_policy(ROOT / "models" / "policy", pack), load_errors(ROOT / "models" / "nlu")
+    measured = load_errors(ROOT / "models" / "nlu")
+    if options.beginner:
+        live = beginner(pack, measured, options.beginner)
+    else:
+        live = load_policy(ROOT / "models" / "policy", pack)
     for seed in range(options.seeds):
         for size in options.sizes:
             for shift in options.shifts:
@@ -67,6 +78,19 @@ def main() -> None:
     summary = summarise(options.out)
     (options.out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     print(json.dumps(summary, indent=1))
+
+
+def beginner(pack: Pack, errors: NluErrors, conversations: int) -> LearnedPolicy:
+    """A policy that imitates the rules after that many conversations."""
+    population = load_population("default", pack)
+
+    def practice(seed: int) -> VariedEnv:
+        return VariedEnv(pack, population, errors, seed)
+
+    shown = demonstrate(RulePolicy(pack), practice(3), conversations, 5)
+    with TemporaryDirectory() as folder:
+        model = train(practice, TrainConfig(steps=0), Path(folder), shown)
+        return export(model, practice(3), "beginner")
 
 
 def shifted(shift: str, pack: Pack, measured: NluErrors) -> DialogueEnv:
