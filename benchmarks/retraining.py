@@ -125,7 +125,7 @@ def _retrained(
         engine = open_database(f"sqlite:///{folder}/chatbot.db")
         upgrade(engine)
         simulate(engine, env, live, SimulationConfig(size, seed=seed + 50, explore=0.5))
-        config = RetrainConfig(tuning=FineTuneConfig(seed=seed), simulated=30)
+        config = RetrainConfig(tuning=FineTuneConfig(seed=seed))
         run = retrain(engine, pack, live, measured, config)
         engine.dispose()
     return {

@@ -103,8 +103,13 @@ class Retraining:
 
     @property
     def best(self) -> Attempt:
-        """What to look at: the proposed one, else the one that promises most."""
-        return self.proposed or max(self.attempts, key=lambda attempt: attempt.judgement.gain.value)
+        """What to look at: the proposed one, else the one that promises most, judged and simulated.
+
+        Where the log shows little of what is new, judged gains are all near nought.
+        """
+        return self.proposed or max(
+            self.attempts, key=lambda a: a.judgement.gain.value + a.simulated["mean_reward"]
+        )
 
 
 def retrain(

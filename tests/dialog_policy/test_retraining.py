@@ -71,6 +71,26 @@ def test_that_every_way_of_learning_is_judged(run: Retraining) -> None:
         assert all(attempt.judgement.verdict != "better" for attempt in run.attempts)
 
 
+def test_that_where_none_is_proposed_the_one_is_best_that_promises_most_judged_and_simulated(
+    run: Retraining,
+) -> None:
+    first, second = (
+        replace(
+            attempt,
+            judgement=replace(
+                attempt.judgement,
+                verdict="not enough data",
+                gain=replace(attempt.judgement.gain, value=gain),
+            ),
+            simulated={**attempt.simulated, "mean_reward": reward},
+        )
+        for attempt, gain, reward in zip(run.attempts, (0.02, 0.04), (1.3, -0.2), strict=True)
+    )
+    assert replace(run, attempts=(first, second)).best is first
+    better = replace(second, judgement=replace(second.judgement, verdict="better"))
+    assert replace(run, attempts=(first, better)).best is better
+
+
 def test_that_the_report_needs_no_network_and_says_the_verdict(run: Retraining, tmp_path: Path) -> None:
     odd = replace(run, anomalies=("visitor <b>x</b> has 500 of 620 conversations",))
     write_report(odd, tmp_path / "new" / "report.html")
