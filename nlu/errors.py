@@ -60,8 +60,7 @@ def measure(examples: Sequence[Example], heard: Sequence[Understanding]) -> NluE
             continue
         taken = found.wishes[0] if found.wishes else OUT_OF_SCOPE
         confusions[example.intents[0]][taken] += 1
-        probability = found.top.probability if found.wishes else found.out_of_scope
-        (right if taken == example.intents[0] else wrong).append(probability)
+        (right if taken == example.intents[0] else wrong).append(found.certainty)
         for span in example.spans or ():
             values += 1
             hit = next((e for e in found.entities if e.start < span.end and e.end > span.start), None)

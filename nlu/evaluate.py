@@ -103,7 +103,7 @@ def score(heard: Sequence[Understanding], examples: Sequence[Example]) -> NluRep
         word_tags(examples[i], [(e.start, e.end, e.slot) for e in heard[i].entities]) for i in slotted
     ]
     same = dict(zip(slotted, (g == f for g, f in zip(gold_tags, found_tags, strict=True)), strict=True))
-    confidences = torch.tensor([h.top.probability if h.wishes else h.out_of_scope for h in heard])
+    confidences = torch.tensor([h.certainty for h in heard])
     return NluReport(
         n=len(examples),
         intent_accuracy=sum(right) / len(right),

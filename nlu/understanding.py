@@ -38,3 +38,8 @@ class Understanding:
     @property
     def top(self) -> IntentScore:
         return self.intents[0]
+
+    @property
+    def certainty(self) -> float:
+        """Probability of what the message is taken for: its first wish, or out of scope."""
+        return self.top.probability if self.wishes else self.out_of_scope

@@ -271,7 +271,6 @@ def recognise(state: DialogueState, customer_id: str, pack: Pack) -> DialogueSta
 
 
 def _record_authentication(state: DialogueState, result: ActionResult, pack: Pack) -> DialogueState:
-    proof = proof_slots(pack)
     if "customer_id" in result.facts:
         # An account given as proof alone, in answer to the question for it, is not the one the task is about;
         # one that was named before the proof failed is, and so is one beside a card that proves as much.
@@ -285,6 +284,7 @@ def _record_authentication(state: DialogueState, result: ActionResult, pack: Pac
             authentication_failures=0,
             tried={},
         )
+    proof = proof_slots(pack)
     return replace(
         state,
         slots={name: value for name, value in state.slots.items() if name not in proof},
