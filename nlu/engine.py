@@ -61,10 +61,11 @@ def _check(model: NluModel, packed: Mapping[str, Tensor]) -> None:
 
 
 class LstmEngine(nn.Module):
-    """Takes the place of a bidirectional one-layer nn.LSTM over packed sequences; exact for small batches.
+    """Takes the place of a bidirectional one-layer nn.LSTM over packed sequences.
 
-    PyTorch lays the weights out anew for every call, which costs more than the steps of a short message. A
-    large batch is read in bfloat16 where the processor has a unit for it.
+    Over packed sequences PyTorch is slow, and for one message its calls cost more than their work: there ONNX
+    Runtime reads. A large batch is read by PyTorch, padded and one way after the other, in bfloat16 where
+    the processor has a unit for it.
     """
 
     def __init__(self, lstm: nn.LSTM, threads: int, *, matrix_unit: bool) -> None:
@@ -82,13 +83,14 @@ class LstmEngine(nn.Module):
         )  # (seq, directions, batch, width)
         graph.name(graph.add("Transpose", read, perm=[0, 2, 1, 3]), "read")
         self._session = graph.session("read", threads)
-        self.directions = [_one_way(lstm, suffix) for suffix in ("", "_reverse")] if matrix_unit else None
+        self.dtype = torch.bfloat16 if matrix_unit else torch.float32
+        self.directions = [_one_way(lstm, suffix).to(self.dtype) for suffix in ("", "_reverse")]
 
     def forward(self, packed: PackedSequence) -> tuple[PackedSequence, None]:
         steps, lengths = pad_packed_sequence(packed)  # (seq, batch, width)
-        if self.directions is not None and steps[..., 0].numel() >= LARGE:
+        if steps[..., 0].numel() >= LARGE:
             padded = F.pad(lengths, (0, -len(lengths) % GRAIN))
-            read = self._read_large(round_up(steps.bfloat16()), padded)[: len(steps), : len(lengths)]
+            read = self._read_large(round_up(steps.to(self.dtype)), padded)[: len(steps), : len(lengths)]
         else:
             inputs = {"steps": steps.numpy(), "lengths": lengths.int().numpy()}
             read = torch.from_numpy(self._session.run(None, inputs)[0]).flatten(2)
@@ -96,7 +98,6 @@ class LstmEngine(nn.Module):
 
     def _read_large(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """steps (seq, batch, width) → (seq, batch, 2 * width); messages turn round within their length."""
-        assert self.directions is not None
         onward, backward = self.directions
         places = torch.arange(len(steps))[:, None]
         turned = torch.where(places < lengths, lengths - 1 - places, places)[..., None]  # (seq, batch, 1)
@@ -105,11 +106,11 @@ class LstmEngine(nn.Module):
 
 
 def _one_way(lstm: nn.LSTM, suffix: str) -> nn.LSTM:
-    """One direction of a bidirectional LSTM, in bfloat16."""
+    """One direction of a bidirectional LSTM."""
     single = nn.LSTM(lstm.input_size, lstm.hidden_size)
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     single.load_state_dict({name: getattr(lstm, name + suffix) for name in names})
-    return single.bfloat16().eval().requires_grad_(False)
+    return single.eval().requires_grad_(False)
 
 
 def _both(lstm: nn.LSTM, kind: str) -> Tensor:

@@ -113,16 +113,18 @@ def test_that_the_lstm_reads_as_pytorchs_does(lengths: list[int]) -> None:
 
 
 @torch.inference_mode()
-def test_that_the_lstm_reads_a_large_batch_of_any_lengths_as_pytorchs_does() -> None:
+@pytest.mark.parametrize("matrix_unit", [False, True])
+def test_that_the_lstm_reads_a_large_batch_of_any_lengths_as_pytorchs_does(matrix_unit: bool) -> None:
     torch.manual_seed(3)
     lstm = nn.LSTM(4, 3, batch_first=True, bidirectional=True)
     lengths = torch.randint(1, 8, (LARGE,))
     steps = torch.randn(LARGE, int(lengths.max()), 4)
-    found = read(LstmEngine(lstm, threads=1, matrix_unit=True), steps, lengths)
+    found = read(LstmEngine(lstm, threads=1, matrix_unit=matrix_unit), steps, lengths)
     expected = read(lstm, steps, lengths)
     assert torch.equal(found.batch_sizes, expected.batch_sizes)
-    assert not torch.equal(found.data, expected.data)
-    torch.testing.assert_close(found.data, expected.data, atol=0.02, rtol=0.02)
+    assert torch.equal(found.data, found.data.bfloat16().float()) == matrix_unit
+    tolerance = 0.02 if matrix_unit else 1e-5
+    torch.testing.assert_close(found.data, expected.data, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("options", [{"bidirectional": False}, {"num_layers": 2}, {"bias": False}])
