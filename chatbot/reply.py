@@ -123,6 +123,8 @@ class TemplateReply:
                 return f"ask.{action.argument}", {}
             case "confirm":
                 return f"confirm.{action.argument}", self._values(state)
+            case "identify":
+                return "identify", self._asked_together(state)
             case "clarify":
                 first, second = (self.pack.intents[name].description for name in state.clarifying)
                 return "clarify", {"first": first, "second": second}
@@ -134,6 +136,14 @@ class TemplateReply:
                 return "cancelled", {}
             case _:
                 return action.kind, {}
+
+    def _asked_together(self, state: DialogueState) -> dict[str, str]:
+        """What is missing of the proof, one by one and all together."""
+        missing = state.open_proof(self.pack)
+        parts = {p[0]: " or ".join(self.pack.slots[slot].label for slot in p) for p in missing}
+        *others, last = parts.values()
+        comma = "," if len(others) > 1 else ""
+        return {**parts, "details": f"{', '.join(others)}{comma} and {last}"}
 
     def _values(self, state: DialogueState) -> dict[str, str]:
         currency = self.pack.domain.currency

@@ -33,8 +33,8 @@ class Goals:
 
     def credentials(self) -> dict[str, str]:
         values = {}
-        for entry in self.pack.domain.authentication.slots:
-            slot = entry if isinstance(entry, str) else self.rng.choice(entry)
+        for slots in self.pack.domain.authentication.parts:
+            slot = self.rng.choice(slots) if len(slots) > 1 else slots[0]
             values[slot] = self.draw(slot, self.rng)
         return values
 

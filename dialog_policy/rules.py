@@ -127,10 +127,10 @@ def _refusal(action: Action, state: DialogueState, pack: Pack) -> str:
             if state.goodbye:
                 return "the goodbye may be misheard"
             return "neither side has come to an end"
-        case "identify":  # once more, in one message: three questions again try the customer's patience
-            if state.authentication_failures == 0:
-                return "no proof of identity has failed"
-            return _locked(state) or ("" if state.proof_is_open(pack) else "a part of the proof is known")
+        case "identify":  # in one message: a question for each part tries the customer's patience
+            return _locked(state) or (
+                "" if len(state.open_proof(pack)) > 1 else "there are no two to ask for"
+            )
         case "ask":
             return _not_to_ask(action.argument, state, pack)
         case "handoff":

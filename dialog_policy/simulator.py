@@ -13,6 +13,8 @@ from storage.state import PERSON, DialogueState
 
 LONGEST = 30
 """Messages after which every customer gives up."""
+ONE_BY_ONE = 0.2
+"""How often one who is asked for several things answers the first alone."""
 OTHER_OUTCOME = 0.1
 """How often a business system says something else than done, such as insufficient funds."""
 
@@ -207,8 +209,15 @@ class Customer:
         return Meaning("inform", values, next(iter(values.values())) if len(values) == 1 else UNSAID)
 
     def _identify(self, state: DialogueState) -> Meaning:
-        """All credentials in one message."""
-        return Meaning("inform", self.credentials) if self._item(state) else self._protest()
+        """All that is missing of the credentials in one message, or only the first of it."""
+        if self._item(state) is None:
+            return self._protest()
+        missing = state.wanted(self.pack)
+        values = {slot: value for slot, value in self.credentials.items() if slot in missing}
+        if self.rng.random() < ONE_BY_ONE:
+            return self._give(next(iter(values)), state)
+        self.told |= values.keys()
+        return Meaning("inform", values)
 
     def _protest(self) -> Meaning:
         """The bot wants details for what nobody asked for."""

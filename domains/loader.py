@@ -1,6 +1,7 @@
 """The strict loader, which refuses a broken pack."""
 
 import re
+from itertools import chain
 from pathlib import Path
 
 from domains.backend import CUSTOMER_ID
@@ -124,6 +125,7 @@ def required_replies(domain: Domain) -> dict[str, frozenset[str]]:
     common = frozenset({"business", "assistant"})
     keys = dict.fromkeys(FIXED_REPLIES, common)
     keys["clarify"] = common | {"first", "second"}
+    keys["identify"] = common | {"details", *(slots[0] for slots in domain.authentication.parts)}
     keys["colleague_joined"] = common | {"colleague"}
     keys["returned"] = common | {"task"}
     keys["decline"] = keys["offer_help"] = common
@@ -152,8 +154,7 @@ def _load_replies(folder: Path, domain: Domain) -> dict[str, tuple[str, ...]]:
     allowed = required_replies(domain)
     optional = {f"{kind}.{name}" for kind in ("ask", "invalid") for name in domain.slots}
     asked = {slot for task in domain.tasks.values() for slot in task.slots}
-    for entry in domain.authentication.slots:
-        asked |= {entry} if isinstance(entry, str) else set(entry)
+    asked |= set(chain.from_iterable(domain.authentication.parts))
     replies: dict[str, tuple[str, ...]] = {}
     for key, phrasings in document.mapping().items():
         if key not in allowed:

@@ -71,6 +71,11 @@ class Authentication(Strict):
     portal: bool = False
     """Whether a customer whom an embedding site has signed in needs no other proof."""
 
+    @property
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """Of each thing to be known the slots of which any one will do."""
+        return tuple((slots,) if isinstance(slots, str) else slots for slots in self.slots)
+
 
 class Wording(Strict):
     """How replies are worded where a generator words them."""
@@ -149,7 +154,7 @@ class Pack(Strict):
     @cached_property
     def askable(self) -> tuple[str, ...]:
         """Slots that the bot may ask for: those of the authentication, then those of the tasks."""
-        names = [s if isinstance(s, str) else s[0] for s in self.domain.authentication.slots]
+        names = [slots[0] for slots in self.domain.authentication.parts]
         for task in self.tasks.values():
             names += [slot for slot in task.slots if slot not in names]
         return tuple(names)

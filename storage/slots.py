@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from domains.schema import Pack, Slot
 from nlu.numbers import UNITS
@@ -38,8 +39,7 @@ def relevant_slots(task: str | None, authenticated: bool, pack: Pack) -> tuple[s
     """Slots that matter now: the task's, and those of the authentication until it has succeeded."""
     names: list[str] = []
     if not authenticated:
-        for entry in pack.domain.authentication.slots:
-            names += [entry] if isinstance(entry, str) else entry
+        names += chain.from_iterable(pack.domain.authentication.parts)
     if task is not None:
         names += [*pack.tasks[task].slots, *pack.tasks[task].optional]
     return tuple(dict.fromkeys(names))
@@ -63,8 +63,9 @@ def fill(
         return {**slots, asked: SlotValue(bare, 1.0, turn)}, {}
     filled, invalid = dict(slots), dict[str, str]()
     taken: set[str] = set()
-    for entity in sorted(heard.entities, key=lambda entity: -entity.confidence):
-        others = {other.slot for other in heard.entities if other is not entity}
+    entities = [part for entity in heard.entities for part in _apart(entity, wanted, pack)]
+    for entity in sorted(entities, key=lambda entity: -entity.confidence):
+        others = {other.slot for other in entities if other is not entity}
         name = _slot_for(entity, heard.text, others, taken, {*filled}, wanted, asked, pack)
         try:
             filled[name] = SlotValue(normalise(pack.slots[name], entity.text), entity.confidence, turn)
@@ -77,6 +78,23 @@ def fill(
         if found is not None:
             filled[asked] = SlotValue(found, 0.5, turn)
     return filled, {name: problem for name, problem in invalid.items() if name not in taken}
+
+
+def _apart(entity: Entity, wanted: tuple[str, ...], pack: Pack) -> tuple[Entity, ...]:
+    """Two numbers that were heard as one where both were asked for, as "4821 6467" may be."""
+    groups = list(re.finditer(r"\d+", entity.text))
+    if len(groups) != 2 or _is_valid(pack.slots[entity.slot], entity.text):
+        return (entity,)
+    found: list[Entity] = []
+    for group in groups:
+        used = {part.slot for part in found}
+        options = [s for s in wanted if s not in used and pack.slots[s].type in FAMILIES[0]]
+        slot = next((s for s in options if _is_valid(pack.slots[s], group.group())), None)
+        if slot is None:
+            return (entity,)
+        start, end = (entity.start + place for place in group.span())
+        found.append(replace(entity, slot=slot, text=group.group(), start=start, end=end))
+    return tuple(found)
 
 
 def _slot_for(
@@ -119,9 +137,9 @@ def _slot_for(
     if asked and asked != entity.slot and asked not in filled and ambiguous and fits(asked):
         return asked
     if short and not named:  # of a card or an account? As a proof, the first of both is as good.
-        for entry in pack.domain.authentication.slots:
-            if not isinstance(entry, str) and entity.slot in entry and entry[0] in missing:
-                return entry[0]
+        for slots in pack.domain.authentication.parts:
+            if entity.slot in slots and slots[0] in missing:
+                return slots[0]
     if entity.slot in wanted and entity.slot not in taken and _is_valid(slot, entity.text):
         return entity.slot
     if missing:

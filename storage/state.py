@@ -6,6 +6,7 @@ message. Each returns a new state.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -114,38 +115,27 @@ class DialogueState:
 
     def wanted(self, pack: Pack) -> tuple[str, ...]:
         """Like `missing`, with every alternative of an open entry of the authentication."""
-        open_proof = self.missing_proof(pack)
-        entries = pack.domain.authentication.slots
-        options = [(entry,) if isinstance(entry, str) else entry for entry in entries]
-        proof = [name for names in options if names[0] in open_proof for name in names]
-        return (*proof, *self.missing(pack))
+        return (*chain.from_iterable(self.open_proof(pack)), *self.missing(pack))
 
     def missing_proof(self, pack: Pack) -> tuple[str, ...]:
         """Slots that the authentication still needs; empty when it is complete or not required."""
+        return tuple(slots[0] for slots in self.open_proof(pack))
+
+    def open_proof(self, pack: Pack) -> tuple[tuple[str, ...], ...]:
+        """Like `missing_proof`, each slot with those that would do in its place."""
         if not self.needs_authentication(pack):
             return ()
-        missing = []
-        for entry in pack.domain.authentication.slots:
-            options = (entry,) if isinstance(entry, str) else entry
-            if not any(option in self.slots for option in options):
-                missing.append(options[0])
-        return tuple(missing)
-
-    def proof_is_open(self, pack: Pack) -> bool:
-        """Whether nothing of the authentication is known, as after a check that failed."""
-        return len(self.missing_proof(pack)) == len(pack.domain.authentication.slots) > 1
+        return tuple(p for p in pack.domain.authentication.parts if not any(s in self.slots for s in p))
 
     def with_rest_of_proof(self, pack: Pack) -> "DialogueState":
         """The failed proof again, with what has been given anew; as it is where nothing has.
 
         Where all that was given is what failed, the rest stays to be asked for: that was wrong.
         """
-        if not self.tried or self.proof_is_open(pack):
+        missing = self.open_proof(pack)
+        if not self.tried or len(missing) == len(pack.domain.authentication.parts) > 1:
             return self
-        missing = self.missing_proof(pack)
-        entries = pack.domain.authentication.slots
-        options = [(entry,) if isinstance(entry, str) else entry for entry in entries]
-        rest = {name for names in options if names[0] in missing for name in names}
+        rest = set(chain.from_iterable(missing))
         given = {name: value.value for name, value in self.slots.items() if name in proof_slots(pack)}
         failed = {name: value.value for name, value in self.tried.items()}
         if missing and given.items() <= failed.items():
@@ -297,15 +287,14 @@ def _record_authentication(state: DialogueState, result: ActionResult, pack: Pac
 
 def _stand_ins(state: DialogueState, pack: Pack) -> set[str]:
     """Slots that serve the authentication in place of the first of their entry."""
-    entries = (entry for entry in pack.domain.authentication.slots if not isinstance(entry, str))
-    return {name for first, *others in entries if first not in state.slots for name in others}
+    parts = pack.domain.authentication.parts
+    return {name for first, *others in parts if first not in state.slots for name in others}
 
 
 def _first_proofs(pack: Pack) -> set[str]:
-    return {entry if isinstance(entry, str) else entry[0] for entry in pack.domain.authentication.slots}
+    return {slots[0] for slots in pack.domain.authentication.parts}
 
 
 def proof_slots(pack: Pack) -> set[str]:
     """Every slot that can serve the authentication."""
-    entries = pack.domain.authentication.slots
-    return {name for entry in entries for name in ((entry,) if isinstance(entry, str) else entry)}
+    return set(chain.from_iterable(pack.domain.authentication.parts))

@@ -46,7 +46,7 @@ def pack_pairs(pack: Pack, examples: Sequence[Example], seed: int) -> list[Pair]
 
 def _taken_up(pack: Pack, said: Mapping[str, Sequence[str]], rng: random.Random) -> Iterator[Pair]:
     """A wish, and what is asked for first: the reply names the wish."""
-    proof = [s if isinstance(s, str) else s[0] for s in pack.domain.authentication.slots]
+    proof = [slots[0] for slots in pack.domain.authentication.parts]
     for name, task in pack.tasks.items():
         if name not in pack.intents:
             continue

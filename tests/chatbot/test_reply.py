@@ -52,6 +52,8 @@ def each_action(pack: Pack) -> Iterator[tuple[Action, DialogueState]]:
         yield Action(kind), full
     yield Action("offer_more"), DialogueState(turn=1)
     yield Action("clarify"), DialogueState(clarifying=("transfer_money", "age_limit"))
+    for given in ((), ("name",), ("card_number",)):
+        yield Action("identify"), DialogueState(task="check_balance", slots={n: SLOTS[n] for n in given})
     for name, intent in pack.intents.items():
         if intent.kind == "faq" or f"answer.{name}" in pack.replies:
             yield Action("answer", name), full
@@ -127,6 +129,19 @@ def test_that_all_actions_of_a_turn_make_one_message_in_order(writer: TemplateRe
     parts = [write(writer, state, actions[0]), "021307553", write(writer, state, actions[2])]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
+
+
+def test_that_all_that_is_missing_of_a_proof_is_asked_for_by_name(writer: TemplateReply) -> None:
+    both = "last four digits of your Social Security number, and card number or account number"
+    for variant in VARIANTS:
+        text = write(writer, DialogueState(task="check_balance"), Action("identify"), variant=variant)
+        assert f"full name, {both}" in text
+        assert "four digits" in text.partition(both)[2], "nobody has to give a whole number"
+        slots = {"account_number": SLOTS["account_number"]}
+        rest = DialogueState(task="check_balance", slots=slots)
+        text = write(writer, rest, Action("identify"), variant=variant)
+        assert "full name and last four digits of your Social Security number" in text
+        assert "card" not in text
 
 
 def test_that_results_go_to_the_executions_in_order(writer: TemplateReply) -> None:

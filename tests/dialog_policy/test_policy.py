@@ -55,7 +55,16 @@ def test_that_the_rules_serve_nearly_everybody_whom_they_understand(make_env: Ma
         (DialogueState(turn=1, cancelled=True), "cancel"),
         (DialogueState(turn=1, question="age_limit"), "answer"),
         (DialogueState(turn=1, out_of_scope=0.8), "decline"),
-        (DialogueState(turn=1, task="check_balance", task_confidence=0.9), "ask(name)"),
+        (DialogueState(turn=1, task="check_balance", task_confidence=0.9), "identify"),
+        (
+            DialogueState(
+                turn=1,
+                task="check_balance",
+                task_confidence=0.9,
+                slots={"card_number": SlotValue("6467", 0.9, 1), "name": SlotValue("Dana", 0.9, 1)},
+            ),
+            "ask(ssn)",
+        ),
         (
             DialogueState(turn=1, task="check_balance", task_confidence=0.9, authentication_failures=1),
             "identify",

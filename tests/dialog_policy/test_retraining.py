@@ -112,7 +112,7 @@ def test_that_misheard_intents_are_found_in_a_log_without_labels(
     )
     shifted = open_database(f"sqlite:///{tmp_path / 'shifted.db'}")
     upgrade(shifted)
-    simulate(shifted, env, live, SimulationConfig(150))
+    simulate(shifted, env, live, SimulationConfig(300))
     experience, _, _ = read_log(shifted, pack)
     fitted = fit_errors(experience.conversations, measured, pack)
     assert fitted.intents["transfer_money"].get("close_account", 0) > 0.3

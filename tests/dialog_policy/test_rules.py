@@ -137,13 +137,17 @@ def test_that_the_bot_asks_only_for_what_is_missing_faulty_or_doubtful(
             assert slot in state.missing(pack) or slot in state.invalid or doubtful
 
 
-def test_that_the_whole_proof_is_asked_for_at_once_only_after_a_check_that_failed(pack: Pack) -> None:
+def test_that_what_is_missing_of_the_proof_may_be_asked_for_at_once(pack: Pack) -> None:
     first_try = DialogueState(turn=1, task="check_balance", task_confidence=1.0)
     failed = replace(first_try, authentication_failures=1)
-    begun_again = replace(failed, slots={"name": SlotValue("Dana Whitfield", 1.0, 2)})
+    begun = replace(first_try, slots={"name": SlotValue("Dana Whitfield", 1.0, 1)})
+    one_left = replace(begun, slots={**begun.slots, "account_number": SlotValue("4400127316", 1.0, 1)})
     locked = replace(failed, locked=True)
-    may = [Action("identify") in permitted(state, pack) for state in (first_try, failed, begun_again, locked)]
-    assert may == [False, True, False, False]
+    known = replace(first_try, customer_id="1")
+    public = replace(first_try, task="get_routing_number")
+    states = (first_try, failed, begun, one_left, locked, known, public)
+    may = [Action("identify") in permitted(state, pack) for state in states]
+    assert may == [True, True, True, False, False, False, False]
 
 
 def test_that_social_actions_are_allowed_where_they_make_sense(

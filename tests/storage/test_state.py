@@ -111,6 +111,20 @@ def test_that_an_account_number_proves_as_well_as_a_card_number(talk: Talk, pack
     assert talk.state.missing_proof(pack) == ("name", "ssn")
 
 
+@pytest.mark.parametrize("between", [" ", ", ", "\n", " / ", ". "])
+def test_that_two_numbers_heard_as_one_are_told_apart_where_both_miss(talk: Talk, between: str) -> None:
+    numbers = f"4821{between}6467"
+    talk.says("balance please", "check_balance").does("identify")
+    talk.says(f"Dana Whitfield {numbers}", "inform", name="Dana Whitfield", ssn=numbers)
+    assert talk.values == {"name": "Dana Whitfield", "ssn": "4821", "card_number": "6467"}
+
+
+def test_that_a_number_in_groups_stays_one(talk: Talk) -> None:
+    talk.says("balance please", "check_balance").asks("ssn").says("4821", "inform", ssn="4821")
+    talk.says("my account is 44001 27316", "inform", account_number="44001 27316")
+    assert talk.values == {"ssn": "4821", "account_number": CHECKING}
+
+
 def test_that_four_digits_after_the_question_for_the_ssn_are_the_ssn(talk: Talk) -> None:
     talk.says("balance please", "check_balance", name="balance").asks("ssn")
     talk.says("4577", "inform", card_number="4577")
