@@ -47,8 +47,7 @@ def measure(name: str, encoder: str, seed: int, split: Split, work: Path) -> dic
     figures = evaluate(parser, split.valid).as_dict()
     if not slotted(name):
         figures.pop("exact_match", None)
-    if any(OUT_OF_SCOPE in e.intents for e in split.valid):
-        figures["in_scope_accuracy_before_rejection"] = accuracy_inside(parser, split.valid)
+    figures["in_scope_accuracy_before_rejection"] = accuracy_inside(parser, split.valid)
     return {
         "set": name,
         "encoder": encoder,

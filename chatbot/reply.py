@@ -124,7 +124,7 @@ class TemplateReply:
             case "confirm":
                 return f"confirm.{action.argument}", self._values(state)
             case "identify":
-                return "identify", self._asked_together(state)
+                return "identify", self._missing_proof(state)
             case "clarify":
                 first, second = (self.pack.intents[name].description for name in state.clarifying)
                 return "clarify", {"first": first, "second": second}
@@ -137,13 +137,10 @@ class TemplateReply:
             case _:
                 return action.kind, {}
 
-    def _asked_together(self, state: DialogueState) -> dict[str, str]:
-        """What is missing of the proof, one by one and all together."""
-        missing = state.open_proof(self.pack)
-        parts = {p[0]: " or ".join(self.pack.slots[slot].label for slot in p) for p in missing}
-        *others, last = parts.values()
-        comma = "," if len(others) > 1 else ""
-        return {**parts, "details": f"{', '.join(others)}{comma} and {last}"}
+    def _missing_proof(self, state: DialogueState) -> dict[str, str]:
+        """The names of what is still to be known, with what would do in its place."""
+        labels = {name: slot.label for name, slot in self.pack.slots.items()}
+        return {slots[0]: " or ".join(labels[s] for s in slots) for slots in state.open_proof(self.pack)}
 
     def _values(self, state: DialogueState) -> dict[str, str]:
         currency = self.pack.domain.currency

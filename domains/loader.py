@@ -125,7 +125,7 @@ def required_replies(domain: Domain) -> dict[str, frozenset[str]]:
     common = frozenset({"business", "assistant"})
     keys = dict.fromkeys(FIXED_REPLIES, common)
     keys["clarify"] = common | {"first", "second"}
-    keys["identify"] = common | {"details", *(slots[0] for slots in domain.authentication.parts)}
+    keys["identify"] = common | {slots[0] for slots in domain.authentication.parts}
     keys["colleague_joined"] = common | {"colleague"}
     keys["returned"] = common | {"task"}
     keys["decline"] = keys["offer_help"] = common

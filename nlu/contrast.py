@@ -18,7 +18,9 @@ from torch.nn import functional as F
 from transformers import get_cosine_schedule_with_warmup
 
 from domains.schema import OUT_OF_SCOPE
+from moe.quantisation import quantise
 from nlu.data import Example
+from nlu.engine import serving_model
 from nlu.model import NluModel
 from nlu.pieces import PieceSplitter
 
@@ -138,10 +140,13 @@ def contrastive_loss(features: Tensor, intents: Sequence[str], temperature: floa
 def fit_likeness(
     model: NluModel, splitter: PieceSplitter, known: Sequence[Sentence], strength: float
 ) -> None:
-    """Let intents be told by a logistic regression on what the encoder gives for the `known` sentences."""
+    """Let intents be told by a logistic regression on what the encoder gives for the `known` sentences.
+
+    The 8-bit encoder, that is, which will be served: its rounding else costs a part of what was learnt.
+    """
     assert model.likeness is not None
-    model.eval()
-    features = F.normalize(_features(model, splitter, [s.text for s in known]), dim=-1).numpy()
+    served = serving_model(model.config, quantise(model.state_dict()))
+    features = F.normalize(_features(served, splitter, [s.text for s in known]), dim=-1).numpy()
     places = np.array([model.config.intents.index(s.intent) for s in known])
     fitted = LogisticRegression(C=strength, max_iter=1000).fit(features, places)
     weights, biases = fitted.coef_, fitted.intercept_
