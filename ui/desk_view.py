@@ -119,8 +119,8 @@ def show_details(case: Case, pack: Pack, *, revealed: bool) -> str:
 
 
 def show_suggestion(suggestion: Suggestion, pack: Pack, assistant: str) -> str:
-    if suggestion.text:
-        return f"<p><b>{escape(assistant)} would say</b> {escape(suggestion.text)}</p>"
+    if suggestion.text:  # a long one scrolls, with the keyboard as well
+        return f'<p tabindex="0"><b>{escape(assistant)} would say</b> {escape(suggestion.text)}</p>'
     if suggestion.execution:
         task = _task(suggestion.execution, pack)
         return f"<p><b>{escape(assistant)} would first</b> {escape(task)}. Nothing was done.</p>"

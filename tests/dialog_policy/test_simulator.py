@@ -102,8 +102,8 @@ def test_that_an_asked_value_is_given(customer: MakeCustomer) -> None:
 def test_that_who_is_asked_for_the_whole_proof_gives_it_or_its_first_part(customer: MakeCustomer) -> None:
     given = []
     for seed in range(60):
-        made = customer(seed, volunteers=0, questions=(0, 0))
-        meant = made.answer([Action("identify")], DialogueState(turn=1, task=made.tasks[0].name))
+        made = customer(seed, volunteers=0, goals=["check_balance"])
+        meant = made.answer([Action("identify")], DialogueState(turn=1, task="check_balance"))
         assert meant is not None
         assert meant.values in (made.credentials, {"name": made.credentials["name"]})
         assert made.annoyance == 0, "what is given for the first time is progress"
