@@ -99,6 +99,8 @@ class Domain(Strict):
     """Words without which nothing counts as the customer's yes before an execution."""
     refusal: tuple[str, ...]
     """Words that take a yes back."""
+    farewell: tuple[str, ...] = ()
+    """Words of a goodbye that drops a task in its middle."""
     retention_days: int | None = Field(default=None, ge=1)
     """After so many days without a message a conversation is deleted; without it, never."""
     authentication: Authentication

@@ -111,6 +111,8 @@ def _take_wishes(
         elif wish == "greeting":
             state = replace(state, greeting=True)
         elif wish == "goodbye":
+            if before.task and _takes_leave(heard, pack) and not (agreed or tasks or heard.entities):
+                state = _take_cancellation(state, before)
             state = replace(state, goodbye=True)
         elif wish == PERSON:
             state = _take_wish_for_person(state, before, probability[wish], heard, pack)
@@ -119,6 +121,12 @@ def _take_wishes(
         elif kind == "social" and wish not in ("inform", "affirm") and not (state.question or requests):
             state = replace(state, question=wish, question_confidence=probability[wish])
     return state
+
+
+def _takes_leave(heard: Understanding, pack: Pack) -> bool:
+    """A goodbye in the pack's own words: remarks are now and then misheard as one."""
+    text = heard.text.lower()
+    return any(re.search(rf"\b{re.escape(word)}\b", text) for word in pack.domain.farewell)
 
 
 def _take_wish_for_person(

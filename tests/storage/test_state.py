@@ -125,6 +125,19 @@ def test_that_a_number_in_groups_stays_one(talk: Talk) -> None:
     assert talk.values == {"ssn": "4821", "account_number": CHECKING}
 
 
+def test_that_who_says_goodbye_in_the_middle_of_a_task_has_dropped_it(confirming: Talk) -> None:
+    state = confirming.says("no thanks, bye", "deny", "goodbye").state
+    assert state.goodbye
+    assert state.cancelled
+    assert state.task is None
+
+
+def test_that_a_goodbye_in_other_words_or_behind_a_yes_leaves_the_task(confirming: Talk) -> None:
+    agreed = Talk(confirming.pack, confirming.state).says("yes, bye", "affirm", "goodbye").state
+    assert (agreed.task, agreed.confirmation) == ("transfer_money", "given")
+    assert confirming.says("ok have a good one", "goodbye").state.task == "transfer_money"
+
+
 def test_that_four_digits_after_the_question_for_the_ssn_are_the_ssn(talk: Talk) -> None:
     talk.says("balance please", "check_balance", name="balance").asks("ssn")
     talk.says("4577", "inform", card_number="4577")
