@@ -71,7 +71,7 @@ class Authentication(Strict):
     portal: bool = False
     """Whether a customer whom an embedding site has signed in needs no other proof."""
 
-    @property
+    @cached_property
     def parts(self) -> tuple[tuple[str, ...], ...]:
         """Of each thing to be known the slots of which any one will do."""
         return tuple((slots,) if isinstance(slots, str) else slots for slots in self.slots)

@@ -6,7 +6,7 @@ from domains.schema import Pack
 from nlu.data import CONTEXT_MESSAGES
 from nlu.understanding import IntentScore, Understanding
 from storage.changes import replace
-from storage.consent import gives_consent
+from storage.consent import gives_consent, says_one_of
 from storage.slots import fill, relevant_slots
 from storage.state import PERSON, DialogueState
 
@@ -111,7 +111,9 @@ def _take_wishes(
         elif wish == "greeting":
             state = replace(state, greeting=True)
         elif wish == "goodbye":
-            if before.task and _takes_leave(heard, pack) and not (agreed or tasks or heard.entities):
+            # In the pack's own words: remarks are now and then misheard as a goodbye.
+            leaves = before.task and says_one_of(pack.domain.farewell, heard.text)
+            if leaves and not (agreed or tasks or heard.entities):
                 state = _take_cancellation(state, before)
             state = replace(state, goodbye=True)
         elif wish == PERSON:
@@ -121,12 +123,6 @@ def _take_wishes(
         elif kind == "social" and wish not in ("inform", "affirm") and not (state.question or requests):
             state = replace(state, question=wish, question_confidence=probability[wish])
     return state
-
-
-def _takes_leave(heard: Understanding, pack: Pack) -> bool:
-    """A goodbye in the pack's own words: remarks are now and then misheard as one."""
-    text = heard.text.lower()
-    return any(re.search(rf"\b{re.escape(word)}\b", text) for word in pack.domain.farewell)
 
 
 def _take_wish_for_person(
