@@ -1,7 +1,7 @@
-"""Training examples made from others: typing errors, missing punctuation, two wishes in one message."""
+"""Training examples made from others: other values, typing errors, no punctuation, two wishes at once."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from nlu.data import Example, Span
@@ -11,10 +11,31 @@ NEIGHBOURS = {
     letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in KEYBOARD for i, letter in enumerate(row)
 }
 JOINTS = (" and ", ". ", ", ", " also ", ", also ", " and also ", ". also ", "? ", " then ", " plus ", "\n")
-
-
 TRIES = 50
 """Pairs that are drawn for each joined message; in data of long messages few can be joined."""
+KEPT = 0.3
+"""How often a value stays where another one is exchanged."""
+
+
+def values_of(examples: Iterable[Example]) -> dict[str, list[str]]:
+    """Each slot's values in the examples, every one once."""
+    values: dict[str, dict[str, None]] = {}
+    for example in examples:
+        for span in example.spans or ():
+            values.setdefault(span.slot, {})[example.text[span.start : span.end]] = None
+    return {slot: list(known) for slot, known in values.items()}
+
+
+def exchange(example: Example, values: Mapping[str, Sequence[str]], rng: random.Random) -> Example:
+    """The sentence with other values of the same slots (mention replacement, Dai and Adel 2020)."""
+    text, spans, end = "", [], 0
+    for span in sorted(example.spans or (), key=lambda s: s.start):
+        text += example.text[end : span.start]
+        end = span.end
+        value = example.text[span.start : end] if rng.random() < KEPT else rng.choice(values[span.slot])
+        spans.append(Span(len(text), len(text) + len(value), span.slot))
+        text += value
+    return replace(example, text=text + example.text[end:], spans=tuple(spans), words=())
 
 
 def roughen(example: Example, rng: random.Random, typos: float, bare: float) -> Example:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from domains.schema import OUT_OF_SCOPE, Pack
-from nlu.augmentation import roughen, two_wishes
+from nlu.augmentation import exchange, roughen, two_wishes, values_of
 from nlu.data import Example
 from nlu.parser import question
 from nlu.past import NO_PAST, Past
@@ -22,6 +22,8 @@ class Variation:
 
     two_wishes: float = 0.05
     """Joined messages, where a message may have several intents; they come on top."""
+    exchanged: float = 0.4
+    """With other values of the same slots."""
     typos: float = 0.12
     bare: float = 0.25
     """Without punctuation."""
@@ -48,6 +50,7 @@ class Batches:
         self.examples, self.pack, self.slots = examples, pack, slots
         self.size, self.variation, self.seed = size, variation, seed
         self.pasts = [(e.context, e.past) for e in examples if e.context]
+        self.values = values_of(examples)
         self.requests = frozenset(pack.requests if pack else ())
         self.several = pack is not None or any(len(e.intents) > 1 for e in examples)
 
@@ -77,6 +80,8 @@ class Batches:
 
     def _vary(self, example: Example, rng: random.Random) -> Example:
         variation = self.variation
+        if example.spans and rng.random() < variation.exchanged:
+            example = exchange(example, self.values, rng)
         example = roughen(example, rng, variation.typos, variation.bare)
         context, past = example.context, self._misheard(example.past, rng)
         if context and rng.random() < variation.context_dropout:

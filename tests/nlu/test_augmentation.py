@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from nlu.augmentation import JOINTS, join, roughen, two_wishes
+from nlu.augmentation import JOINTS, exchange, join, roughen, two_wishes, values_of
 from nlu.data import Example, Span
 
 
@@ -19,6 +19,20 @@ def outside(example: Example) -> str:
         text += example.text[last : span.start]
         last = span.end
     return text + example.text[last:]
+
+
+def test_that_values_are_exchanged_for_others_of_the_same_slot_and_nothing_else_changes() -> None:
+    example = Example("play Blue by Joni Mitchell now", ("a",), (Span(5, 9, "album"), Span(13, 26, "artist")))
+    other = Example("Tusk, by the Mac", ("a",), (Span(0, 4, "album"), Span(9, 16, "artist")))
+    values = values_of([example, other, example, Example("no slots", ("a",), None)])
+    assert values == {"album": ["Blue", "Tusk"], "artist": ["Joni Mitchell", "the Mac"]}
+    seen = set()
+    for seed in range(200):
+        made = exchange(example, values, random.Random(seed))
+        assert outside(made) == "play  by  now"
+        assert [span.slot for span in made.spans or ()] == ["album", "artist"]
+        seen.add(tuple(inside(made)))
+    assert seen == {(album, artist) for album in values["album"] for artist in values["artist"]}
 
 
 def test_that_typing_errors_outside_of_a_span_leave_what_it_covers() -> None:
