@@ -27,6 +27,8 @@ from nlu.values import InvalidValue, normalise
 EMBEDDED_AT_ONCE = 64
 SEVERAL = 0.5
 """Probability of a second wish from which two are taken."""
+SECOND = 0.1
+"""Probability that the second of two wishes has at least."""
 
 
 class ModelError(Exception):
@@ -125,7 +127,8 @@ class Parser:
         if outside >= self.calibration.out_of_scope_threshold:
             wishes: tuple[str, ...] = ()
         else:
-            wishes = tuple(score.intent for score in ranked[: 2 if several >= SEVERAL else 1])
+            second = [score for score in ranked[1:2] if several >= SEVERAL and score.probability >= SECOND]
+            wishes = tuple(score.intent for score in (*ranked[:1], *second))
         return Understanding(text, ranked, wishes, self._entities(text, path, confidences, offsets), outside)
 
     def _entities(

@@ -197,6 +197,13 @@ def test_that_two_wishes_are_taken_where_the_model_hears_several(
     assert all(score.probability > 0.8 for score in heard.intents[:2])
 
 
+def test_that_a_second_wish_is_taken_only_where_it_is_likely_itself(
+    parser: Parser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(parser, monkeypatch, [9.0, 1.0, 0.0, 0.0], several=9.0)
+    assert parser.parse("hello").wishes == ("transfer_money",)
+
+
 # ── context ──
 
 
