@@ -1,5 +1,6 @@
 """The report of the data checks as tables."""
 
+from collections.abc import Sequence
 from statistics import median
 
 from rich.console import Console
@@ -7,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nlu.checks import DataReport
+from nlu.suspects import Suspect
 
 
 def print_report(report: DataReport) -> None:
@@ -34,3 +36,11 @@ def print_report(report: DataReport) -> None:
         console.print(f"{finding.kind}, first of {finding.count:,}:", style="bold")
         for place in finding.places:
             console.print(f"  {place}", soft_wrap=True, markup=False, highlight=False)
+
+
+def print_suspects(suspects: Sequence[Suspect]) -> None:
+    """Sentences that look like another intent's, a line each."""
+    console = Console()
+    for one in suspects:
+        console.print(f"{one.intent}, or {one.looks_like}?", style="bold", end=" ")
+        console.print(f"{one.text} ({one.place})", soft_wrap=True, markup=False, highlight=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chatbot.data_report import print_report
+from chatbot.data_report import print_report, print_suspects
 from chatbot.options import Domain, read_settings
 from chatbot.output import Json, fail, show
 from domains.loader import load_pack
@@ -23,6 +23,7 @@ from nlu.pieces import PieceSplitter
 from nlu.pretrained import load_encoder
 from nlu.recipe import TrainConfig, recipe
 from nlu.sentences import load_pack_examples
+from nlu.suspects import Suspect, suspects
 from nlu.train import train
 
 Data = Annotated[
@@ -57,17 +58,33 @@ def check_nlu(
     validate_format: ValidateFormat = [],  # noqa: B006
     domain: Domain = None,
     no_pack: NoPack = False,
+    suspect: Annotated[
+        int,
+        typer.Option(
+            "--suspects",
+            min=0,
+            help="Show so many sentences that look like another intent's (reads them all).",
+        ),
+    ] = 0,
     seed: int = 0,
     json: Json = False,
 ) -> None:
     """Check what `chatbot train nlu` would train on; ends with exit code 1 where it would refuse to."""
     sources = (data, format), (exclude, exclude_format), (validate, validate_format)
-    report = _gather(*sources, _pack(domain, no_pack), seed).report
+    found = _gather(*sources, _pack(domain, no_pack), seed)
+    sound = suspect and not found.report.errors
+    doubted = _suspects(found.examples)[:suspect] if sound else []
     if json:
-        show(report.as_dict(), json)
+        show({**found.report.as_dict(), "suspects": [asdict(one) for one in doubted]}, json)
     else:
-        print_report(report)
-    report.raise_errors()
+        print_report(found.report)
+        print_suspects(doubted)
+    found.report.raise_errors()
+
+
+def _suspects(examples: list[Example]) -> list[Suspect]:
+    folder = read_settings().models / "encoder"
+    return suspects(examples, load_encoder(folder), PieceSplitter(folder / PIECES))
 
 
 def train_nlu(

@@ -151,11 +151,12 @@ class TemplateReply:
         last = actions[-1]
         if last.kind == "confirm":
             return (Button("Yes, go ahead", "Yes, go ahead"), Button("No", "No"))
-        if last.kind == "clarify":
-            return tuple(
-                Button(d[0].upper() + d[1:], d)
-                for d in (self.pack.intents[n].description for n in state.clarifying)
-            )
+        wishes = state.clarifying if last.kind == "clarify" else ()
+        if last.kind == "offer_more" and state.offered:
+            wishes = (state.offered,)
+        if wishes:
+            told = [self.pack.intents[name].description for name in wishes]
+            return tuple(Button(text[0].upper() + text[1:], text) for text in told)
         if last.kind == "ask" and self.pack.slots[last.argument].choices:
             names = [value.replace("_", " ") for value in self.pack.slots[last.argument].choices]
             return tuple(Button(name.capitalize(), name) for name in names)

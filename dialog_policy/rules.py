@@ -122,11 +122,10 @@ def _refusal(action: Action, state: DialogueState, pack: Pack) -> str:
         case "close":
             if not state.goodbye and state.has_news:
                 return "the message brought a value"
-            if state.offered_more or (state.goodbye and state.top_probability >= FAREWELL):
-                return _busy(state)
-            if state.goodbye:
+            if state.goodbye and not state.offered_more and state.top_probability < FAREWELL:
                 return "the goodbye may be misheard"
-            return "neither side has come to an end"
+            thanked = state.offered_more and state.last_action == "answer(thanks)"
+            return _busy(state) if state.goodbye or thanked else "the customer has not come to an end"
         case "identify":  # in one message: a question for each part tries the customer's patience
             return _locked(state) or (
                 "" if len(state.open_proof(pack)) > 1 else "there are no two to ask for"

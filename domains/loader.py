@@ -73,6 +73,10 @@ def _check_domain(document: Document, domain: Domain) -> None:
             raise document.error(
                 f"slot '{name}': choices go with type choice, and only with it", "slots", name
             )
+        if slot.names and slot.type != "account_number":
+            raise document.error(
+                f"slot '{name}': names go with type account_number alone", "slots", name, "names"
+            )
     proof = domain.authentication
     if proof.task not in domain.tasks:
         raise document.error(f"task '{proof.task}' does not exist", "authentication", "task")
@@ -88,6 +92,12 @@ def _check_domain(document: Document, domain: Domain) -> None:
                 raise document.error(f"slot '{slot_name}' does not exist", "tasks", name, "slots")
         if not task.outcomes:
             raise document.error(f"task '{name}' has no outcomes", "tasks", name, "outcomes")
+    wishes = [name for name, intent in domain.intents.items() if intent.kind == "task"]
+    for name, intent in domain.intents.items():
+        if intent.offers is not None and (intent.kind != "faq" or intent.offers not in wishes):
+            raise document.error(
+                "offers names a task, and goes with kind faq alone", "intents", name, "offers"
+            )
 
 
 def _load_topics(folder: Path, domain: Domain) -> dict[str, Topic]:

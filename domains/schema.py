@@ -41,6 +41,8 @@ class Intent(Strict):
     kind: IntentKind
     description: str
     """A short phrase that completes "You would like to …" or "You are asking about …"."""
+    offers: str | None = None
+    """For kind faq: the task that the answer offers."""
 
 
 class Slot(Strict):
@@ -50,6 +52,11 @@ class Slot(Strict):
     sensitive: bool = False
     choices: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """For type choice: value → words that mean it."""
+    names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """For type account_number: what a customer may call an own account instead → words for it. The business
+    system knows which one is meant; such a name proves nothing."""
+    cues: tuple[str, ...] = ()
+    """Words before such a name by which it is known without being asked for, as in "from savings"."""
 
 
 class Task(Strict):
@@ -101,6 +108,8 @@ class Domain(Strict):
     """Words that take a yes back."""
     farewell: tuple[str, ...] = ()
     """Words of a goodbye that drops a task in its middle."""
+    more: tuple[str, ...] = ()
+    """Answers to "anything else?" that want something, not saying what; any other yes there is a thanks."""
     retention_days: int | None = Field(default=None, ge=1)
     """After so many days without a message a conversation is deleted; without it, never."""
     authentication: Authentication

@@ -27,7 +27,7 @@ from nlu.values import InvalidValue, normalise
 EMBEDDED_AT_ONCE = 64
 SEVERAL = 0.5
 """Probability of a second wish from which two are taken."""
-SECOND = 0.1
+SECOND = 0.05
 """Probability that the second of two wishes has at least."""
 
 

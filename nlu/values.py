@@ -1,7 +1,7 @@
 """From what a customer typed to a value that a business system takes."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -36,6 +36,8 @@ def normalise(slot: Slot, text: str, today: date | None = None) -> str:
         raise InvalidValue(f"the {slot.label} is missing")
     if slot.type == "choice":
         return _choice(slot, cleaned)
+    if slot.names and not re.search(r"\d", cleaned) and (named := _meant(slot.names, cleaned)):
+        return named
     if slot.type == "date":
         return _date(cleaned, today or date.today())
     return _PLAIN[slot.type](cleaned)
@@ -155,17 +157,23 @@ def _text(text: str) -> str:
 
 
 def _choice(slot: Slot, text: str) -> str:
+    value = _meant(slot.choices, text)
+    if value is None:
+        options = ", ".join(value.replace("_", " ") for value in slot.choices)
+        raise InvalidValue(f"I can take one of these: {options}")
+    return value
+
+
+def _meant(options: Mapping[str, tuple[str, ...]], text: str) -> str | None:
+    """The option of which the longest word stands in the text."""
     lowered = text.lower().replace("’", "'").replace("_", " ")
     hits = [
         (len(word), value)
-        for value, words in slot.choices.items()
+        for value, words in options.items()
         for word in (*words, value.replace("_", " "))
         if re.search(rf"(?<!\w)(?<!not )(?<!n't ){re.escape(word.lower())}(?!\w)", lowered)
     ]
-    if not hits:
-        options = ", ".join(value.replace("_", " ") for value in slot.choices)
-        raise InvalidValue(f"I can take one of these: {options}")
-    return max(hits)[1]
+    return max(hits)[1] if hits else None
 
 
 _PLAIN: dict[str, Callable[[str], str]] = {
@@ -184,6 +192,8 @@ _PLAIN: dict[str, Callable[[str], str]] = {
 def display(slot: Slot, value: str, currency: str) -> str:
     """A normalised value as it is shown to the customer; sensitive numbers keep their last four digits."""
     match slot.type:
+        case "account_number" if value in slot.names:
+            return f"“{value.replace('_', ' ')}”"
         case "card_number" | "account_number":
             return f"··{value[-4:]}"
         case "ssn_last4":

@@ -8,6 +8,10 @@ import re
 from collections.abc import Iterable
 
 from domains.schema import Pack
+from nlu.understanding import Understanding
+
+SURE_YES = 0.7
+"""Probability of a yes in other words than the pack's own."""
 
 
 def gives_consent(text: str, pack: Pack) -> bool:
@@ -25,3 +29,40 @@ def says_one_of(phrases: Iterable[str], text: str) -> bool:
 
 def _words(text: str) -> str:
     return " ".join(re.findall(r"[a-z']+", text.lower().replace("’", "'")))
+
+
+def consents(heard: Understanding, pack: Pack) -> bool:
+    """A yes; none where it holds a number that was not understood, for that may be a correction.
+
+    "ok, I'm here" may be no yes at all: what neither is a bare yes nor begins with an unmistakable one has to
+    be heard as one for sure.
+    """
+    bare = heard.text.strip().strip(".!").lower() in pack.domain.consent
+    sure = next((s.probability for s in heard.intents if s.intent == "affirm"), 0.0) >= SURE_YES
+    return (bare or sure or _begins_with(heard.text, pack.domain.more)) and says_yes(heard, pack)
+
+
+def begins_with_yes(text: str, pack: Pack) -> bool:
+    return _begins_with(text, pack.domain.consent)
+
+
+def _begins_with(text: str, words: Iterable[str]) -> bool:
+    first = re.match(r"[a-z']+", text.strip().lower())
+    return first is not None and first[0] in words
+
+
+def says_yes(heard: Understanding, pack: Pack) -> bool:
+    """Consent in a message whose numbers were all understood."""
+    rest = heard.text
+    for entity in sorted(heard.entities, key=lambda e: -e.start):
+        rest = rest[: entity.start] + rest[entity.end :]
+    return gives_consent(heard.text, pack) and not re.search(r"\d", rest)
+
+
+def is_bare(text: str, phrases: tuple[str, ...]) -> bool:
+    """Whether a text is one of the phrases and, at most, a please or a thanks."""
+    return without_thanks(text.strip().strip(".!").lower()) in phrases
+
+
+def without_thanks(answer: str) -> str:
+    return re.sub(r"[\s,.!]*(thanks|thank you|please)$", "", answer)

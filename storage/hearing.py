@@ -1,22 +1,21 @@
 """What a customer's message changes in the dialogue state."""
 
-import re
+from collections.abc import Mapping
 
 from domains.schema import Pack
 from nlu.data import CONTEXT_MESSAGES
 from nlu.understanding import IntentScore, Understanding
 from storage.changes import replace
-from storage.consent import gives_consent, says_one_of
-from storage.slots import fill, relevant_slots
-from storage.state import PERSON, DialogueState
+from storage.consent import begins_with_yes, consents, is_bare, says_one_of, says_yes, without_thanks
+from storage.slots import SlotValue, fill, is_cued, is_named_alone, relevant_slots
+from storage.state import PERSON, DialogueState, proof_slots
 
+CAPABILITIES = "capabilities"
+"""Whose answer says what may be asked for, where the pack has it."""
 PLAUSIBLE = 0.1
 """Probability that makes a wish worth asking about."""
 SURE = 0.8
 """Confidence of a value that counts as progress before any task has begun, and of a wish for a person."""
-
-SURE_YES = 0.7
-"""Probability of a yes in other words than the pack's own."""
 
 
 def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueState:
@@ -41,6 +40,7 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
         wants_person=False,
         angry=False,
         asked=None,
+        offered=None,
         closed=False,
         rating_asked=False,
         recent=(heard.text, *state.recent)[:CONTEXT_MESSAGES],
@@ -61,11 +61,14 @@ def _chosen(heard: Understanding, before: DialogueState, pack: Pack) -> Understa
     for place, option in zip(("first", "second"), before.clarifying, strict=False):
         if answer in {pack.intents[option].description.lower(), f"the {place} one", f"the {place}", place}:
             return _certain(heard, option)
-    if before.asked and answer in {name.replace("_", " ") for name in pack.slots[before.asked].choices}:
+    if before.offered and answer == pack.intents[before.offered].description.lower():
+        return _certain(heard, before.offered)
+    asked = pack.slots[before.asked] if before.asked else None
+    if asked and (answer in {n.replace("_", " ") for n in asked.choices} or is_named_alone(answer, asked)):
         return _certain(heard, "inform")
     if before.asked or heard.entities or not all(_may_hide_a_yes(wish, pack) for wish in heard.wishes):
         return heard
-    answer = re.sub(r"[\s,.!]*(thanks|thank you|please)$", "", answer)
+    answer = without_thanks(answer)
     if before.confirmation == "asked" and answer in pack.domain.consent:
         return _certain(heard, "affirm")
     return _certain(heard, "deny") if answer in pack.domain.refusal else heard
@@ -91,15 +94,17 @@ def _take_wishes(
         if before.task and tasks and before.task not in (*tasks, *alternatives):
             alternatives = (tasks[0], before.task)  # misheard, perhaps, and the task is still wanted
         state = replace(state, alternatives=alternatives)
-    repeated = tasks == [before.task] and _begins_with_yes(heard.text, pack)  # "yes, close it"
+    repeated = tasks == [before.task] and begins_with_yes(heard.text, pack)  # "yes, close it"
     agreed = before.confirmation == "asked" and (
-        ("affirm" in wishes and _consents(heard, pack)) or (repeated and _says_yes(heard, pack))
+        ("affirm" in wishes and consents(heard, pack)) or (repeated and says_yes(heard, pack))
     )
     if agreed:
         later = [task for task in tasks if task not in (state.task, *state.waiting)]
         state = replace(state, confirmation="given", waiting=(*state.waiting, *later))
     elif tasks:
         state = _take_tasks(state, tasks, probability[tasks[0]], heard, pack)
+    elif before.offered and not (before.task or requests) and _takes_up(before.offered, wishes, heard, pack):
+        return replace(state, task=before.offered, task_confidence=1.0)
     for wish in wishes:
         kind = pack.intents[wish].kind
         if kind == "faq":
@@ -118,11 +123,29 @@ def _take_wishes(
             state = replace(state, goodbye=True)
         elif wish == PERSON:
             state = _take_wish_for_person(state, before, probability[wish], heard, pack)
+        elif wish == "affirm" and before.offered_more and not (state.task or requests or heard.entities):
+            state = _take_more(state, probability[wish], heard, pack)
         elif wish == "insult":
             state = replace(state, upset=state.upset + 1, angry=True, question=state.question or wish)
         elif kind == "social" and wish not in ("inform", "affirm") and not (state.question or requests):
             state = replace(state, question=wish, question_confidence=probability[wish])
     return state
+
+
+def _take_more(state: DialogueState, probability: float, heard: Understanding, pack: Pack) -> DialogueState:
+    """A yes after "anything else?": a wish still to be named, or, as in "ok great", a thanks."""
+    if not is_bare(heard.text, pack.domain.more):
+        return replace(state, question="thanks", question_confidence=1.0) if probability >= SURE else state
+    if CAPABILITIES in pack.intents:
+        return replace(state, question=CAPABILITIES, question_confidence=1.0)
+    return state
+
+
+def _takes_up(task: str, wishes: tuple[str, ...], heard: Understanding, pack: Pack) -> bool:
+    """Whether the customer wants what was offered: says yes, or goes on with its details."""
+    if "affirm" in wishes:
+        return is_bare(heard.text, pack.domain.more)
+    return "inform" in wishes and any(entity.slot in pack.tasks[task].slots for entity in heard.entities)
 
 
 def _take_wish_for_person(
@@ -133,28 +156,6 @@ def _take_wish_for_person(
     if probability >= SURE or before.may_want_person or not others:
         return replace(state, wants_person=True)
     return replace(state, alternatives=(PERSON, others[0]))
-
-
-def _consents(heard: Understanding, pack: Pack) -> bool:
-    """A yes; none where it holds a number that was not understood, for that may be a correction.
-
-    "ok, I'm here" may be no yes at all: what is more than a bare yes has to be heard as one for sure.
-    """
-    bare = heard.text.strip().strip(".!").lower() in pack.domain.consent
-    sure = next((s.probability for s in heard.intents if s.intent == "affirm"), 0.0) >= SURE_YES
-    return (bare or sure) and _says_yes(heard, pack)
-
-
-def _begins_with_yes(text: str, pack: Pack) -> bool:
-    first = re.match(r"[a-z']+", text.strip().lower())
-    return first is not None and first[0] in pack.domain.consent
-
-
-def _says_yes(heard: Understanding, pack: Pack) -> bool:
-    rest = heard.text
-    for entity in sorted(heard.entities, key=lambda e: -e.start):
-        rest = rest[: entity.start] + rest[entity.end :]
-    return gives_consent(heard.text, pack) and not re.search(r"\d", rest)
 
 
 def _alternatives(scores: tuple[IntentScore, ...], pack: Pack) -> tuple[str, ...]:
@@ -190,7 +191,8 @@ def _take_denial(state: DialogueState, before: DialogueState) -> DialogueState:
 def _take_cancellation(state: DialogueState, before: DialogueState) -> DialogueState:
     if before.task is None and before.offered_more:
         return replace(state, goodbye=True)
-    return replace(state, task=None, waiting=(), dropped=before.task, confirmation="none", cancelled=True)
+    state = replace(state, task=None, waiting=(), dropped=before.task, named={})
+    return replace(state, confirmation="none", cancelled=True)
 
 
 def _take_values(
@@ -203,6 +205,9 @@ def _take_values(
     if before.confirmation == "asked":
         heard = _corrections(heard, state, pack)
     slots, invalid = fill(state.slots, heard, wanted, before.asked, state.turn, wishes, pack)
+    if state.customer_id is None:
+        slots, named = _set_aside(slots, pack)
+        state = replace(state, named={**state.named, **named})
     changed = {
         name for name, new in slots.items() if name not in state.slots or state.slots[name].value != new.value
     }
@@ -219,11 +224,22 @@ def _take_values(
     return state
 
 
+def _set_aside(
+    slots: Mapping[str, SlotValue], pack: Pack
+) -> tuple[dict[str, SlotValue], dict[str, SlotValue]]:
+    """The slots, and those of a proof that hold the name of an account: "my savings" proves nothing."""
+    proof = proof_slots(pack)
+    named = {n: v for n, v in slots.items() if n in proof and v.value in pack.slots[n].names}
+    return {n: v for n, v in slots.items() if n not in named}, named
+
+
 def _corrections(heard: Understanding, state: DialogueState, pack: Pack) -> Understanding:
     """Values that no open task has a place for, in answer to "shall I go ahead?", as what they correct.
 
-    "No, November 3" is the day that was read out, whichever day the NLU takes it for.
+    "No, November 3" is the day that was read out, whichever day the NLU takes it for; and so is an account
+    after a no, unless a cue says that it is another ("no, from 7324").
     """
+    refused = says_one_of(pack.domain.refusal, heard.text)
     known = set(relevant_slots(None, state.customer_id is not None, pack))
     for task in (state.task, state.dropped, *state.waiting):
         known.update(relevant_slots(task, True, pack) if task else ())
@@ -232,7 +248,8 @@ def _corrections(heard: Understanding, state: DialogueState, pack: Pack) -> Unde
     for entity in heard.entities:
         kind = pack.slots[entity.slot].type
         shown = [s for s in open_slots if s in state.slots and pack.slots[s].type == kind]
-        meant = shown[0] if entity.slot not in known and len(shown) == 1 else entity.slot
+        corrects = refused and entity.slot not in state.slots and not is_cued(entity, heard.text, pack)
+        meant = shown[0] if len(shown) == 1 and (corrects or entity.slot not in known) else entity.slot
         entities.append(replace(entity, slot=meant))
     return replace(heard, entities=tuple(entities))
 

@@ -63,7 +63,7 @@ def fill(
         return {**slots, asked: SlotValue(bare, 1.0, turn)}, {}
     filled, invalid = dict(slots), dict[str, str]()
     taken: set[str] = set()
-    entities = [part for entity in heard.entities for part in _apart(entity, wanted, pack)]
+    entities = [part for entity in heard.entities for part in _apart(entity, heard, wanted, slots, pack)]
     for entity in sorted(entities, key=lambda entity: -entity.confidence):
         others = {other.slot for other in entities if other is not entity}
         name = _slot_for(entity, heard.text, others, taken, {*filled}, wanted, asked, pack)
@@ -73,6 +73,10 @@ def fill(
         except InvalidValue as problem:
             if name in wanted:
                 invalid[name] = str(problem)
+    for name in wanted:
+        if name not in taken and (value := _cued(heard.text, pack.slots[name])):
+            filled[name] = SlotValue(value, 0.9, turn)
+            taken.add(name)
     if asked and not taken and asked not in invalid and set(wishes) <= {"inform", "remark"}:
         found = _whole_message(heard.text, asked, "remark" in wishes, pack)
         if found is not None:
@@ -80,21 +84,74 @@ def fill(
     return filled, {name: problem for name, problem in invalid.items() if name not in taken}
 
 
-def _apart(entity: Entity, wanted: tuple[str, ...], pack: Pack) -> tuple[Entity, ...]:
+def is_cued(entity: Entity, text: str, pack: Pack) -> bool:
+    """Whether one of its slot's cues stands right before a value, as in "from 7324"."""
+    words = re.sub(r"\b(?:my|the|our|account|number|no)\b", " ", text[: entity.start].lower()).split()
+    return any(words[-len(cue.split()) :] == cue.split() for cue in pack.slots[entity.slot].cues)
+
+
+def is_named_alone(text: str, slot: Slot) -> bool:
+    """Whether a text is the name of an account and nothing more, as "my savings please"."""
+    bare = re.sub(r"\b(?:my|the|our|to|into|from|in|it's|account|one|please)\b", " ", text.lower())
+    words = {word.lower().removesuffix(" account") for words in slot.names.values() for word in words}
+    return " ".join(re.findall(r"\w+", bare)) in words
+
+
+def _cued(text: str, slot: Slot) -> str | None:
+    """The account that a cue names, as "savings" in "move it from my savings account"."""
+    if not slot.names or not slot.cues:
+        return None
+    words = {word.lower(): name for name, words in slot.names.items() for word in words}
+    listed = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+    cues = "|".join(map(re.escape, slot.cues))
+    found = re.search(rf"\b(?:{cues})\s+(?:(?:my|the|our)\s+)?({listed})\b", text.lower())
+    return words[found[1]] if found else None
+
+
+def _apart(
+    entity: Entity,
+    heard: Understanding,
+    wanted: tuple[str, ...],
+    known: Mapping[str, SlotValue],
+    pack: Pack,
+) -> tuple[Entity, ...]:
     """Two numbers that were heard as one where both were asked for, as "4821 6467" may be."""
     groups = list(re.finditer(r"\d+", entity.text))
-    if len(groups) != 2 or _is_valid(pack.slots[entity.slot], entity.text):
+    if len(groups) != 2:
         return (entity,)
+    options = [name for name in wanted if pack.slots[name].type in FAMILIES[0]]
+    if _is_valid(pack.slots[entity.slot], entity.text):
+        given = {*known, *(other.slot for other in heard.entities if other is not entity)}
+        options = _proofs_in(entity, heard.text, given, pack)
     found: list[Entity] = []
     for group in groups:
         used = {part.slot for part in found}
-        options = [s for s in wanted if s not in used and pack.slots[s].type in FAMILIES[0]]
-        slot = next((s for s in options if _is_valid(pack.slots[s], group.group())), None)
-        if slot is None:
+        free = [name for name in options if name not in used and _is_valid(pack.slots[name], group.group())]
+        if not free:
             return (entity,)
         start, end = (entity.start + place for place in group.span())
-        found.append(replace(entity, slot=slot, text=group.group(), start=start, end=end))
+        found.append(replace(entity, slot=free[0], text=group.group(), start=start, end=end))
     return tuple(found)
+
+
+def _proofs_in(entity: Entity, text: str, given: set[str], pack: Pack) -> list[str]:
+    """What a number in two groups proves that makes one, too: two things, by the last four digits of each."""
+    parts = pack.domain.authentication.parts
+    misses = [part[0] for part in parts if not given.intersection(part)]
+    proves = any(entity.slot in part for part in parts) and not _is_named(
+        pack.slots[entity.slot], entity, text
+    )
+    fours = re.fullmatch(r"\D*\d{4}\D+\d{4}\D*", entity.text)
+    return [name for name in misses if pack.slots[name].type in FAMILIES[0]] if proves and fours else []
+
+
+def _is_named(slot: Slot, entity: Entity, text: str) -> bool:
+    """Whether the slot's own name stands before the value, as in "account 7316"."""
+    return slot.label.split()[0].lower() in _before(entity, text)
+
+
+def _before(entity: Entity, text: str) -> str:
+    return text[max(0, entity.start - 20) : entity.start].lower()
 
 
 def _slot_for(
@@ -109,11 +166,18 @@ def _slot_for(
 ) -> str:
     """The NLU's slot, unless what was asked for or is still missing looks the same and fits better."""
     slot = pack.slots[entity.slot]
+    if (
+        asked
+        and pack.slots[asked].names
+        and slot.type == "choice"
+        and _is_valid(pack.slots[asked], entity.text)
+    ):
+        return asked  # "savings" is an account here, and no kind to choose
     family = next((family for family in FAMILIES if slot.type in family), frozenset())
     if LONG_NUMBER.fullmatch(entity.text) and not _is_valid(slot, entity.text):
         family = FAMILIES[0]  # ten digits are no date, whatever the NLU thinks
-    before = text[max(0, entity.start - 20) : entity.start].lower()
-    named = slot.label.split()[0].lower() in before
+    before = _before(entity, text)
+    named = _is_named(slot, entity, text)
     short = len(re.sub(r"\D", "", entity.text)) <= 4
 
     def alike(name: str) -> bool:
@@ -168,7 +232,7 @@ def _bare_number(text: str, asked: str, pack: Pack) -> str | None:
 
 def _whole_message(text: str, asked: str, remark: bool, pack: Pack) -> str | None:
     slot = pack.slots[asked]
-    if slot.type not in WHOLE_MESSAGE or len(text) > 120 or text.rstrip().endswith("?"):
+    if (slot.type not in WHOLE_MESSAGE and not slot.names) or len(text) > 120 or text.rstrip().endswith("?"):
         return None
     if remark and slot.type == "person_name" and len(text.split()) < 2:  # "nice" is nobody's name
         return None

@@ -64,6 +64,8 @@ class DialogueState:
     locked: bool = False
     tried: Mapping[str, SlotValue] = field(default_factory=dict)
     """The proof of identity that failed; what the customer does not give anew of it is tried again."""
+    named: Mapping[str, SlotValue] = field(default_factory=dict)
+    """Accounts that the customer called by a name before the proof of identity, which takes their slots."""
     failures: int = 0
     """Messages in a row that brought the conversation no further."""
     top_probability: float = 0.0
@@ -79,6 +81,8 @@ class DialogueState:
     """Whether the last message was one."""
     offered_more: bool = False
     """The last thing the bot asked is whether there is anything else."""
+    offered: str | None = None
+    """The task that the answer to the last question offered."""
     results: tuple[Result, ...] = ()
     """What was executed since the last message."""
     completed: tuple[str, ...] = ()
@@ -171,7 +175,8 @@ def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
         case "greet":
             return replace(state, greeted=True, greeting=False)
         case "answer":
-            return replace(state, question=None)
+            intent = pack.intents.get(state.question or "")
+            return replace(state, question=None, offered=None if state.task or not intent else intent.offers)
         case "decline":
             return replace(state, out_of_scope=0.0)
         case "cancel":
@@ -210,6 +215,7 @@ def give_back(state: DialogueState) -> DialogueState:
         clarifying=(),
         alternatives=(),
         question=None,
+        offered=None,
         offered_more=False,
         confirmation="none",
     )
@@ -256,6 +262,8 @@ def recognise(state: DialogueState, customer_id: str, pack: Pack) -> DialogueSta
         authentication_failures=0,
         locked=False,
         tried={},
+        slots={**state.slots, **state.named},
+        named={},
         asked=None if state.asked in proof else state.asked,
     )
 
@@ -269,7 +277,8 @@ def _record_authentication(state: DialogueState, result: ActionResult, pack: Pac
         slots |= {n: v for n, v in state.tried.items() if n not in slots and v.turn < state.turn - 1}
         return replace(
             state,
-            slots=slots,
+            slots={**slots, **state.named},
+            named={},
             customer_id=result.facts["customer_id"],
             authentication_failures=0,
             tried={},

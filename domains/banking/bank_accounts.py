@@ -9,9 +9,9 @@ from domains.backend import ActionResult
 from domains.banking import bank_terms as terms
 from domains.banking.bank_display import account_name, day, kind_name, listing, masked, money
 from domains.banking.bank_tables import Account, CheckOrder, Dispute, Transaction, Transfer
-from domains.banking.bank_visit import Visit, fits
+from domains.banking.bank_visit import KINDS, Visit, fits
 
-KINDS = {"checking": 0, "savings": 0, "money_market": terms.MONEY_MARKET_MINIMUM}
+TO_OPEN = {"checking": 0, "savings": 0, "money_market": terms.MONEY_MARKET_MINIMUM}
 """Kind of account → what the customer has to hold in all to open one."""
 
 
@@ -22,7 +22,7 @@ def get_routing_number(visit: Visit) -> ActionResult:
 def check_balance(visit: Visit) -> ActionResult:
     accounts, given = visit.open_accounts, visit.slots.get("account_number")
     if given:
-        accounts = [account for account in accounts if fits(account.number, given)]
+        accounts = [account for account in accounts if given == account.kind or fits(account.number, given)]
     if not accounts:
         return ActionResult("not_found", {"account": _wanted(given)})
     balances = [f"{money(account.balance_cents)} in {account_name(account)}" for account in accounts]
@@ -37,7 +37,7 @@ def transfer_money(visit: Visit) -> ActionResult:
         return ActionResult("source_not_found", {"account": _wanted(given_source)})
     target = _find_target(visit, given_target)
     if target is None:
-        return ActionResult("target_not_found", {"target": masked("account", given_target)})
+        return ActionResult("target_not_found", {"target": _wanted(given_target)})
     # The kind of somebody else's account is no business of this customer.
     own = target.customer_id == visit.customer.id
     target_name = account_name(target) if own else masked("account", target.number)
@@ -73,6 +73,8 @@ def transfer_money(visit: Visit) -> ActionResult:
 
 def _wanted(given: str | None) -> str:
     """What was looked for in vain; a task that is given no account looks for one to take."""
+    if given in KINDS:
+        return f"one open {kind_name(given)} account"
     return masked("account", given) if given else "an open checking account"
 
 
@@ -124,7 +126,7 @@ def close_account(visit: Visit) -> ActionResult:
     given = visit.required("account_number")
     account = visit.account(given)
     if account is None:
-        return ActionResult("not_found", {"account": masked("account", given)})
+        return ActionResult("not_found", {"account": _wanted(given)})
     name = account_name(account)
     if account.closed_at:
         return ActionResult("already_closed", {"account": name, "closed_on": day(account.closed_at)})
@@ -139,13 +141,13 @@ def close_account(visit: Visit) -> ActionResult:
 
 
 def open_account(visit: Visit) -> ActionResult:
-    kind, accounts = visit.choice("account_type", KINDS), visit.open_accounts
+    kind, accounts = visit.choice("account_type", TO_OPEN), visit.open_accounts
     if len(accounts) >= terms.ACCOUNT_LIMIT:
         return ActionResult("limit_exceeded", {"limit": str(terms.ACCOUNT_LIMIT)})
     total = sum(account.balance_cents for account in accounts)
-    if total < KINDS[kind]:
+    if total < TO_OPEN[kind]:
         reason = (
-            f"a {kind_name(kind)} account takes {money(KINDS[kind])} in total across your accounts, "
+            f"a {kind_name(kind)} account takes {money(TO_OPEN[kind])} in total across your accounts, "
             f"and you have {money(total)}"
         )
         return ActionResult("not_eligible", {"reason": reason})

@@ -14,6 +14,9 @@ from sqlalchemy.orm import Session
 from domains.backend import CUSTOMER_ID
 from domains.banking.bank_tables import Account, Card, Customer, Transaction
 
+KINDS = ("checking", "savings", "money_market")
+"""Kinds of accounts, by which customers may call them, too."""
+
 
 def make_reference(prefix: str, key: str) -> str:
     """Such as TR-4F7K2Q; the same key always gives the same one."""
@@ -78,7 +81,10 @@ class Visit:
         return make_reference(prefix, self.key)
 
     def account(self, given: str) -> Account | None:
-        """The customer's own account of that number, open or closed."""
+        """The customer's own account of that number, open or closed; of a kind the one that is open."""
+        if given in KINDS:
+            named = [account for account in self.open_accounts if account.kind == given]
+            return named[0] if len(named) == 1 else None
         return next((account for account in self.customer.accounts if fits(account.number, given)), None)
 
     def card(self, given: str) -> Card | None:

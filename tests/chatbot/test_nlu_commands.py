@@ -112,6 +112,45 @@ def test_that_bad_data_ends_in_one_line_with_file_and_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_that_a_sentence_that_looks_like_another_intents_is_shown(run: Run, tmp_path: Path) -> None:
+    rows = {
+        "pizza": [
+            "a pizza please",
+            "I want a large pizza",
+            "order pizza",
+            "one pizza with cheese",
+            "pizza and a coke",
+        ],
+        "rain": [
+            "will it rain today",
+            "is it raining",
+            "rain tomorrow?",
+            "does it rain on sunday",
+            "how much rain",
+        ],
+    }
+    rows["rain"].append("could I have a small pizza")
+    lines = [json.dumps({"text": text, "intent": intent}) for intent in rows for text in rows[intent]]
+    (tmp_path / "d.jsonl").write_text("\n".join(lines))
+    words = (
+        "check",
+        "nlu",
+        "--no-pack",
+        "--data",
+        tmp_path / "d.jsonl",
+        "--format",
+        "jsonl",
+        "--suspects",
+        "3",
+    )
+    code, out, _ = run(*words, "--json")
+    first = {"text": "could I have a small pizza", "intent": "rain", "looks_like": "pizza"}
+    assert code == 0
+    assert json.loads(out)["suspects"] == [{**first, "place": f"{tmp_path / 'd.jsonl'}:11"}]
+    assert "rain, or pizza? could I have a small pizza" in run(*words)[1]
+    assert json.loads(run(*words[:-2], "--json")[1])["suspects"] == []
+
+
 def test_that_parallel_files_of_different_length_are_named_with_the_line(run: Run, tmp_path: Path) -> None:
     for name, lines in (("seq.in", "a\nb\n"), ("seq.out", "O\nO\n"), ("label", "x\n")):
         (tmp_path / name).write_text(lines)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -215,6 +216,12 @@ def test_that_buttons_answer_the_question_that_is_asked(pack: Pack, writer: Temp
         "Money market",
     ]
     assert buttons(Action("ask", "ssn")) == ()
+    assert buttons(Action("offer_more")) == ()
+    offering = replace(state, offered="dispute_charge")
+    (offer,) = writer.write(
+        [Action("answer", "extra_charge_on_statement"), Action("offer_more")], offering, 0
+    ).buttons
+    assert (offer.label, offer.text) == ("Dispute a charge", "dispute a charge")
     assert buttons(Action("confirm", "transfer_money"), Action("ask", "ssn")) == ()
 
 

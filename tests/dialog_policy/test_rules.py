@@ -243,7 +243,9 @@ def test_the_reasons_name_what_is_missing(pack: Pack) -> None:
 
 
 def test_that_nobody_is_dismissed_who_has_just_given_a_value(pack: Pack) -> None:
-    given = DialogueState(turn=3, offered_more=True, slots={"ssn": SlotValue("5483", 0.9, 3)})
+    given = DialogueState(
+        turn=3, offered_more=True, last_action="answer(thanks)", slots={"ssn": SlotValue("5483", 0.9, 3)}
+    )
     before = replace(given, slots={"ssn": SlotValue("5483", 0.9, 2)})
     place = action_set(pack).index(Action("close"))
     assert refusals(given, pack, action_set(pack))[place] == "the message brought a value"
@@ -251,6 +253,20 @@ def test_that_nobody_is_dismissed_who_has_just_given_a_value(pack: Pack) -> None
     assert not refusals(before, pack, action_set(pack))[place]
     farewell = replace(given, goodbye=True, top_probability=0.95)
     assert not refusals(farewell, pack, action_set(pack))[place]
+
+
+def test_that_nobody_is_dismissed_who_has_said_neither_thanks_nor_goodbye(pack: Pack) -> None:
+    place = action_set(pack).index(Action("close"))
+    offered = DialogueState(turn=3, offered_more=True, last_action="offer_more", top_probability=0.9)
+    thanked = replace(offered, last_action="answer(thanks)")
+    for state in (
+        offered,
+        replace(offered, last_action="answer(remark)"),
+        replace(thanked, offered_more=False),
+    ):
+        assert refusals(state, pack, action_set(pack))[place] == "the customer has not come to an end"
+    assert not refusals(thanked, pack, action_set(pack))[place]
+    assert not refusals(replace(offered, goodbye=True), pack, action_set(pack))[place]
 
 
 def test_that_a_doubtful_wish_for_a_person_is_either_granted_or_asked_about(pack: Pack) -> None:

@@ -371,6 +371,36 @@ def test_that_a_transfer_books_both_sides_and_a_line_on_each_statement(bank: Dem
     assert (moved.amount_cents, moved.reference, moved.at) == (450_00, result.facts["reference"], NOW)
 
 
+def test_that_own_accounts_go_by_their_kind(bank: DemoBank) -> None:
+    done = ask(
+        bank,
+        "transfer_money",
+        DANA,
+        transfer_amount="20",
+        account_number="savings",
+        target_account_number="checking",
+    )
+    assert (done.outcome, done.facts["target"], done.facts["balance"]) == (
+        "done",
+        "checking ··7316",
+        "$8,100.50",
+    )
+    assert (
+        ask(bank, "check_balance", DANA, account_number="savings").facts["balances"]
+        == "$8,100.50 in savings ··7324"
+    )
+    assert ask(bank, "close_account", PRIYA, account_number="savings").outcome == "done"
+    assert ask(bank, "close_account", PRIYA, account_number="money_market").facts == {
+        "account": "one open money market account"
+    }
+
+
+def test_that_a_kind_of_which_there_are_two_names_none(bank: DemoBank) -> None:
+    assert ask(bank, "open_account", DANA, account_type="savings").outcome == "done"
+    asked = {"transfer_amount": "20", "target_account_number": "savings"}
+    assert ask(bank, "transfer_money", DANA, **asked).outcome == "target_not_found"
+
+
 def test_that_the_last_four_digits_name_a_payee_only_after_a_first_transfer(bank: DemoBank) -> None:
     assert transfer(bank, DANA, "1.00", "5518").outcome == "target_not_found"
     assert transfer(bank, DANA, "1.00", OMAR_CHECKING).outcome == "done"

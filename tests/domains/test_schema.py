@@ -94,6 +94,12 @@ def test_that_a_key_that_stands_twice_is_refused_with_the_second_line(folder: Pa
         ("  human: {kind: social", "  human: {kind: faq", "intent 'human' of kind social is missing"),
         ("  age_limit: {kind: faq", "  out_of_scope: {kind: faq", "'out_of_scope' is reserved"),
         ("  ssn: {type", "  customer_id: {type", "'customer_id' is reserved"),
+        (
+            "  age_limit: {kind: faq, offers: open_account",
+            "  age_limit: {kind: faq, offers: thanks",
+            "offers names a task",
+        ),
+        ("  greeting: {kind: social,", "  greeting: {kind: social, offers: open_account,", "kind faq alone"),
         ("  charge_time: {type: time", "  charge_time: {type: choice", "choices go with type choice"),
         (
             "    type: choice\n    label: offer",

@@ -119,10 +119,126 @@ def test_that_two_numbers_heard_as_one_are_told_apart_where_both_miss(talk: Talk
     assert talk.values == {"name": "Dana Whitfield", "ssn": "4821", "card_number": "6467"}
 
 
+def test_that_two_numbers_that_would_make_one_are_told_apart_while_both_are_to_be_proved(talk: Talk) -> None:
+    talk.says("open a savings account", "open_account", account_type="savings").does("identify")
+    talk.says("Priya Raman 7750 0971", "inform", name="Priya Raman", account_number="7750 0971")
+    assert talk.values["ssn"] == "7750"
+    assert talk.values["card_number"] == "0971"
+
+
+@pytest.mark.parametrize("text", ["my account number is 7750 0971", "4821, 7750 0971"])
+def test_that_a_number_in_two_groups_of_four_stays_one_where_it_is_named_or_the_other_is_known(
+    talk: Talk, text: str
+) -> None:
+    talk.says("balance please", "check_balance").does("identify")
+    ssn = {"ssn": "4821"} if "4821" in text else {}
+    talk.says(text, "inform", **ssn, account_number="7750 0971")
+    assert talk.values == {**ssn, "account_number": "77500971"}
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [("Yes, send it", True), ("ok, I'm here", False), ("yes, but wait", False), ("yes, 60", False)],
+)
+def test_that_a_yes_at_the_beginning_is_one_however_unsure_the_nlu_is(
+    confirming: Talk, text: str, given: bool
+) -> None:
+    state = confirming.says(text, "affirm", sure=0.35).state
+    assert (state.confirmation == "given") == given
+
+
+def test_that_an_account_after_a_no_is_the_one_that_was_read_out(confirming: Talk) -> None:
+    other = Talk(confirming.pack, confirming.state)
+    confirming.says("No wait, the account should be 4400316604", "inform", account_number="4400316604")
+    assert confirming.values["target_account_number"] == "4400316604"
+    other.says("no, take it from account 4400127316", "inform", account_number=CHECKING)
+    assert other.values["target_account_number"] == SAVINGS
+    assert other.values["account_number"] == CHECKING
+
+
+def test_that_the_name_of_an_account_alone_answers_the_question_for_one_whatever_is_heard(
+    known: Talk,
+) -> None:
+    known.says("send $5", "transfer_money", transfer_amount="$5").asks("target_account_number")
+    assert known.says("my savings please", "check_balance").values["target_account_number"] == "savings"
+    assert known.state.task == "transfer_money"
+
+
+@pytest.mark.parametrize("answer", ["checking", "my checking account please", "to checking"])
+def test_that_an_account_that_was_asked_for_may_be_called_by_its_kind(known: Talk, answer: str) -> None:
+    known.says("send $5", "transfer_money", transfer_amount="$5").asks("target_account_number")
+    assert known.says(answer, "inform").values["target_account_number"] == "checking"
+    known.asks("target_account_number").says(answer, "inform", account_type="checking")
+    assert known.values["target_account_number"] == "checking"
+
+
+def test_that_accounts_are_told_apart_by_the_words_before_their_names(known: Talk) -> None:
+    text = "move $300 from savings into my checking account"
+    known.says(text, "transfer_money", transfer_amount="$300")
+    assert known.values["account_number"] == "savings"
+    assert known.values["target_account_number"] == "checking"
+    assert known.state.missing(known.pack) == ()
+
+
+def test_that_the_name_of_an_account_proves_nothing_and_holds_once_the_customer_is_known(
+    talk: Talk, pack: Pack
+) -> None:
+    talk.says("move $300 from savings to checking", "transfer_money", transfer_amount="$300")
+    assert talk.values == {"transfer_amount": "300.00", "target_account_number": "checking"}
+    assert len(talk.state.missing_proof(pack)) == 3
+    talk.does("identify").says(
+        "Dana Whitfield 4821 7316", "inform", name="Dana Whitfield", ssn="4821", account_number="7316"
+    )
+    talk.gets("verify_identity", "verified", first_name="Dana", customer_id="1")
+    assert talk.values["account_number"] == "savings"
+    assert talk.state.named == {}
+
+
+def test_that_an_account_named_for_a_task_that_was_dropped_is_forgotten(talk: Talk) -> None:
+    talk.says("move $300 from savings to checking", "transfer_money", transfer_amount="$300")
+    assert talk.says("never mind", "cancel").state.named == {}
+
+
+def test_that_a_number_beats_a_name(known: Talk) -> None:
+    known.says("send $5 to 4400127324, not to checking", "transfer_money", target_account_number=SAVINGS)
+    assert known.values["target_account_number"] == SAVINGS
+
+
 def test_that_a_number_in_groups_stays_one(talk: Talk) -> None:
     talk.says("balance please", "check_balance").asks("ssn").says("4821", "inform", ssn="4821")
     talk.says("my account is 44001 27316", "inform", account_number="44001 27316")
     assert talk.values == {"ssn": "4821", "account_number": CHECKING}
+
+
+def test_that_a_yes_to_anything_else_asks_what_there_is_and_any_other_consent_is_a_thanks(talk: Talk) -> None:
+    talk.does("offer_more")
+    for text, question in (("yes", "capabilities"), ("Yes please.", "capabilities"), ("perfect", "thanks")):
+        assert Talk(talk.pack, talk.state).says(text, "affirm").state.question == question
+    assert Talk(talk.pack, talk.state).says("ok what about a loan", "affirm", sure=0.5).state.question is None
+    assert Talk(talk.pack).says("yes", "affirm").state.question is None
+
+
+def test_that_what_an_answer_offered_is_taken_up_by_a_yes_or_by_its_details(talk: Talk) -> None:
+    talk.says("a charge I don't know", "card_payment_not_recognised").does("answer").does("offer_more")
+    assert talk.state.offered == "dispute_charge"
+    for text, wish in (("yes please", "affirm"), ("dispute a charge", "remark")):
+        assert Talk(talk.pack, talk.state).says(text, wish).state.task == "dispute_charge"
+    told = Talk(talk.pack, talk.state).says("$84.20 last tuesday", "inform", charge_amount="$84.20")
+    assert told.state.task == "dispute_charge"
+    assert told.values == {"charge_amount": "84.20"}
+
+
+def test_that_an_offer_is_left_by_anything_else_and_holds_for_one_message(talk: Talk) -> None:
+    talk.says("a charge I don't know", "card_payment_not_recognised").does("answer").does("offer_more")
+    for text, wish in (("no", "deny"), ("ok thanks", "thanks"), ("perfect", "affirm"), ("Dana", "inform")):
+        assert Talk(talk.pack, talk.state).says(text, wish).state.task is None
+    assert Talk(talk.pack, talk.state).says("my balance", "check_balance").state.task == "check_balance"
+    assert talk.says("one second", "remark").does("offer_more").says("yes", "affirm").state.task is None
+
+
+def test_that_an_answer_in_the_middle_of_a_task_offers_nothing(known: Talk) -> None:
+    known.says("send money", "transfer_money").says("and this charge?", "card_payment_not_recognised")
+    assert known.does("answer").state.offered is None
 
 
 def test_that_who_says_goodbye_in_the_middle_of_a_task_has_dropped_it(confirming: Talk) -> None:
