@@ -115,6 +115,8 @@ def _take_wishes(
             state = _take_cancellation(state, before) if not tasks else replace(state, waiting=())
         elif wish == "greeting":
             state = replace(state, greeting=True)
+        elif wish == "thanks" and not before.task and says_one_of(pack.domain.farewell, heard.text):
+            state = replace(state, goodbye=True)  # "thx bye"
         elif wish == "goodbye":
             # In the pack's own words: remarks are now and then misheard as a goodbye.
             leaves = before.task and says_one_of(pack.domain.farewell, heard.text)

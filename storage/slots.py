@@ -146,8 +146,9 @@ def _proofs_in(entity: Entity, text: str, given: set[str], pack: Pack) -> list[s
 
 
 def _is_named(slot: Slot, entity: Entity, text: str) -> bool:
-    """Whether the slot's own name stands before the value, as in "account 7316"."""
-    return slot.label.split()[0].lower() in _before(entity, text)
+    """Whether the slot's own name stands before the value, cut short or not, as in "acct 7316"."""
+    name = slot.label.split()[0].lower()
+    return bool(re.search(rf"\b{name[:3]}\w{{0,{max(len(name) - 3, 0)}}}\b", _before(entity, text)))
 
 
 def _before(entity: Entity, text: str) -> str:
@@ -176,7 +177,6 @@ def _slot_for(
     family = next((family for family in FAMILIES if slot.type in family), frozenset())
     if LONG_NUMBER.fullmatch(entity.text) and not _is_valid(slot, entity.text):
         family = FAMILIES[0]  # ten digits are no date, whatever the NLU thinks
-    before = _before(entity, text)
     named = _is_named(slot, entity, text)
     short = len(re.sub(r"\D", "", entity.text)) <= 4
 
@@ -192,9 +192,7 @@ def _slot_for(
         asked = None
     if not named:
         misnamed = [name for name in missing if pack.slots[name].type != slot.type]
-        called = next(
-            (name for name in misnamed if pack.slots[name].label.split()[0].lower() in before), None
-        )
+        called = next((name for name in misnamed if _is_named(pack.slots[name], entity, text)), None)
         if called:
             return called
     ambiguous = not named and (short or (asked and pack.slots[asked].type == slot.type))

@@ -236,6 +236,21 @@ def test_that_an_offer_is_left_by_anything_else_and_holds_for_one_message(talk: 
     assert talk.says("one second", "remark").does("offer_more").says("yes", "affirm").state.task is None
 
 
+def test_that_a_thanks_with_a_word_of_goodbye_is_a_goodbye(talk: Talk) -> None:
+    assert Talk(talk.pack).says("thx bye", "thanks").state.goodbye
+    assert not Talk(talk.pack).says("thx", "thanks").state.goodbye
+
+
+@pytest.mark.parametrize("name", ["account", "acct", "acc.", "Accnt no"])
+def test_that_an_account_whose_name_is_cut_short_is_no_card(talk: Talk, name: str) -> None:
+    talk.says("I lost my card", "report_lost_card").does("identify")
+    talk.says(
+        f"Priya Raman 7750 {name} 6604", "inform", name="Priya Raman", ssn="7750", account_number="6604"
+    )
+    assert talk.values["account_number"] == "6604"
+    assert "card_number" not in talk.values
+
+
 def test_that_an_answer_in_the_middle_of_a_task_offers_nothing(known: Talk) -> None:
     known.says("send money", "transfer_money").says("and this charge?", "card_payment_not_recognised")
     assert known.does("answer").state.offered is None
