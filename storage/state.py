@@ -186,7 +186,7 @@ def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
             slots = {name: value for name, value in state.slots.items() if name != action.argument}
             return replace(state, asked=action.argument, ask_counts=counts, slots=slots)
         case "identify":
-            return replace(state, asked=state.missing_proof(pack)[0])
+            return replace(state, asked=next(iter(state.missing_proof(pack)), None))
         case "confirm":
             return replace(state, confirmation="asked")
         case "clarify":

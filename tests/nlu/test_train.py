@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ QUICK = TrainConfig(
     head_rate=3e-2,
     label_smoothing=0.0,
     held_out=0.0,
-    variation=Variation(two_wishes=0.0, typos=0.0, bare=0.0),
+    variation=Variation(two_wishes=0.0, exchanged=0.0, typos=0.0, bare=0.0),
 )
 
 
@@ -263,3 +264,12 @@ def test_that_a_model_of_other_labels_cannot_learn_on(splitter: PieceSplitter, t
     other = [Example("hello there", ("greet",)), *sentences()]
     with pytest.raises(ModelError, match="--start knows other intents: 'greet'"):
         train(other, None, base, splitter, QUICK, tmp_path / "on", start=learnt)
+
+
+def test_that_values_are_exchanged_among_the_sentences_that_are_trained_on(splitter: PieceSplitter) -> None:
+    config = replace(QUICK, variation=replace(QUICK.variation, exchanged=1.0))
+    trainer = Trainer(sentences(), None, splitter, config)
+    amounts = {e.text[s.start : s.end] for e in sentences() for s in e.spans or ()}
+    made = [e for batch in trainer._epoch(0) for e in batch]
+    assert {e.text[s.start : s.end] for e in made for s in e.spans or ()} <= amounts
+    assert {e.text for e in made} - {e.text for e in sentences()}
