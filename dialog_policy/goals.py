@@ -50,8 +50,8 @@ class Goals:
         return Item(name, values, said)
 
     def questions(self) -> list[Item]:
-        """Different ones; fewer than wanted where the kind has fewer topics."""
-        count = self.rng.randint(*self.kind.questions)
+        """Different ones; fewer than wanted where there are fewer topics."""
+        count = min(self.rng.randint(*self.kind.questions), len(self._topics))
         if not self.kind.goals:
             return [Item(topic) for topic in self.rng.sample(self._topics, count)]
         left, drawn = list(self._topics), list[Item]()
