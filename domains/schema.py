@@ -58,6 +58,17 @@ class Slot(Strict):
     cues: tuple[str, ...] = ()
     """Words before such a name by which it is known without being asked for, as in "from savings"."""
 
+    @cached_property
+    def cued(self) -> re.Pattern[str] | None:
+        """What finds such a name behind a cue, in lower case; None where there are no names or no cues."""
+        if not self.names or not self.cues:
+            return None
+        words = sorted(
+            (word.lower() for named in self.names.values() for word in named), key=len, reverse=True
+        )
+        cues, listed = ("|".join(map(re.escape, texts)) for texts in (self.cues, words))
+        return re.compile(rf"\b(?:{cues})\s+(?:(?:my|the|our)\s+)?({listed})\b")
+
 
 class Task(Strict):
     slots: tuple[str, ...] = ()

@@ -99,13 +99,8 @@ def is_named_alone(text: str, slot: Slot) -> bool:
 
 def _cued(text: str, slot: Slot) -> str | None:
     """The account that a cue names, as "savings" in "move it from my savings account"."""
-    if not slot.names or not slot.cues:
-        return None
-    words = {word.lower(): name for name, words in slot.names.items() for word in words}
-    listed = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
-    cues = "|".join(map(re.escape, slot.cues))
-    found = re.search(rf"\b(?:{cues})\s+(?:(?:my|the|our)\s+)?({listed})\b", text.lower())
-    return words[found[1]] if found else None
+    found = slot.cued.search(text.lower()) if slot.cued else None
+    return normalise(slot, found[1]) if found else None
 
 
 def _apart(
