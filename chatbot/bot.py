@@ -25,6 +25,7 @@ from storage.conversations import ConversationStore, Turn
 from storage.database import retry
 from storage.faults import StorageError
 from storage.hearing import hear
+from storage.holdings import take_holdings, wants_holdings
 from storage.records import Draft, Message, Owner
 from storage.state import DialogueState, proof_slots
 
@@ -153,11 +154,22 @@ class Chatbot:
         """Let the policy act until it waits for the customer, or for a business system out of reach."""
         policy = self.policies.of(turn.conversation_id, plan.policy_version or turn.policy_version)
         while not plan.waits:
+            self._look_up(plan)
             choice = policy.choose(plan.state)
             action = concrete(choice.action, plan.state)
             plan.add(choice, action, policy.version, self.pack)
             if action.kind in ("authenticate", "execute") and not self._execute(turn, plan, action):
                 break
+
+    def _look_up(self, plan: Plan) -> None:
+        """What the customer has of what is still missing; without an answer the customer is asked for it."""
+        if wants_holdings(plan.state, self.pack):
+            try:
+                found = self.backend.holdings(str(plan.state.customer_id))
+            except BackendError as error:
+                logger.warning("what the customer has is not known: %s", error)
+                found = {}
+            plan.state = take_holdings(plan.state, found, self.pack)
 
     def _execute(self, turn: Turn, plan: Plan, action: Action) -> bool:
         """Write down what is intended, and only then do it; False when no answer came."""

@@ -15,13 +15,14 @@ from dialog_policy.features import FEATURE_VERSION, observe
 from dialog_policy.policy import LearnedPolicy, PolicyError
 from dialog_policy.registry import load_version
 from dialog_policy.rules import action_set, concrete, refusals
-from domains.backend import ActionResult
+from domains.backend import ActionResult, Holding
 from domains.schema import OUT_OF_SCOPE, Pack
 from nlu import explanation as nlu_explanation
 from nlu.parser import Parser, load_parser
 from nlu.understanding import IntentScore, Understanding
 from storage.actions import Action
 from storage.hearing import hear
+from storage.holdings import take_holdings, wants_holdings
 from storage.played import PlayedTurn, look_at
 from storage.policies import read_policies
 from storage.records import WITHDRAWN, Decision, Execution
@@ -141,6 +142,8 @@ class Explainer:
         steps = []
         doubt = ""
         for decision in played.record.decisions:
+            if wants_holdings(state, self.pack):
+                state = take_holdings(state, _held(played), self.pack)
             doubt = doubt or self._doubt(state, decision)
             steps.append(Step(decision, self._options(state, decision, doubt), doubt))
             if not doubt:
@@ -196,6 +199,12 @@ class Explainer:
                 return replace(state, confirmation="none")
             state = record(state, done.task, ActionResult(done.outcome, dict(done.facts)), self.pack)
         return state
+
+
+def _held(played: PlayedTurn) -> dict[str, list[Holding]]:
+    """What the business system said in that turn that the customer has."""
+    held = played.record.state.held.items()
+    return {name: [Holding(*one) for one in values.items()] for name, values in held}
 
 
 def how_made(made_by: str) -> str:

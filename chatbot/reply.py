@@ -119,6 +119,8 @@ class TemplateReply:
                 return (action.argument if in_topics else f"answer.{action.argument}"), {}
             case "ask" if action.argument in state.invalid:
                 return f"invalid.{action.argument}", {"reason": state.invalid[action.argument]}
+            case "ask" if len(held := state.held.get(action.argument, {})) > 1:
+                return f"choose.{action.argument}", {"held": _listed(list(held.values()))}
             case "ask":
                 return f"ask.{action.argument}", {}
             case "confirm":
@@ -157,7 +159,14 @@ class TemplateReply:
         if wishes:
             told = [self.pack.intents[name].description for name in wishes]
             return tuple(Button(text[0].upper() + text[1:], text) for text in told)
+        if last.kind == "ask" and len(held := state.held.get(last.argument, {})) > 1:
+            return tuple(Button(label, label) for label in held.values())
         if last.kind == "ask" and self.pack.slots[last.argument].choices:
             names = [value.replace("_", " ") for value in self.pack.slots[last.argument].choices]
             return tuple(Button(name.capitalize(), name) for name in names)
         return ()
+
+
+def _listed(labels: Sequence[str]) -> str:
+    """As in "card ending in 6467, or card ending in 0183"."""
+    return ", or ".join(label[0].lower() + label[1:] for label in labels)

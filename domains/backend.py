@@ -1,6 +1,6 @@
 """The one protocol between the bot and a business's own systems."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,16 @@ class ActionResult:
 
     outcome: str
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One thing that a customer has, such as a card."""
+
+    value: str
+    """What the business system takes for it as the slot's value."""
+    label: str
+    """How a customer is shown it, such as "Card ending in 6467"."""
 
 
 class BackendError(Exception):
@@ -55,5 +65,13 @@ class Backend(Protocol):
         """The CUSTOMER_ID of whom the business's own portal signed in under `portal_id`.
 
         Asked only where the pack's authentication says `portal: true`. Raises BackendError.
+        """
+        ...
+
+    def holdings(self, customer_id: str) -> Mapping[str, Sequence[Holding]]:
+        """By slot, what an identified customer may mean.
+
+        Asked only where a slot of the pack says `held: true`. The only one of a slot is taken without a
+        question; of several one is asked for, with a button for each. Raises BackendError.
         """
         ...

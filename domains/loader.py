@@ -6,7 +6,7 @@ from pathlib import Path
 
 from domains.backend import CUSTOMER_ID
 from domains.document import Document, PackError, read_text
-from domains.schema import OUT_OF_SCOPE, PLACEHOLDER, Domain, Pack, Topic
+from domains.schema import OPTIONAL_PART, OUT_OF_SCOPE, PLACEHOLDER, Domain, Pack, Topic
 
 REQUIRED_SOCIAL = ("greeting", "thanks", "goodbye", "affirm", "deny", "inform", "cancel", "human")
 """Social intents that the dialogue itself needs; a pack may have more."""
@@ -80,6 +80,10 @@ def _check_domain(document: Document, domain: Domain) -> None:
     proof = domain.authentication
     if proof.task not in domain.tasks:
         raise document.error(f"task '{proof.task}' does not exist", "authentication", "task")
+    if proof.help is not None and (
+        proof.help not in domain.intents or domain.intents[proof.help].kind != "faq"
+    ):
+        raise document.error(f"'{proof.help}' is no intent of kind faq", "authentication", "help")
     for entry in proof.slots:
         for slot_name in (entry,) if isinstance(entry, str) else entry:
             if slot_name not in domain.slots:
@@ -90,6 +94,13 @@ def _check_domain(document: Document, domain: Domain) -> None:
         for slot_name in (*task.slots, *task.optional):
             if slot_name not in domain.slots:
                 raise document.error(f"slot '{slot_name}' does not exist", "tasks", name, "slots")
+        for slot_name in task.may_skip:
+            if slot_name not in task.slots:
+                raise document.error(f"the task does not need '{slot_name}'", "tasks", name, "may_skip")
+        if task.may_skip and not domain.unknown:
+            raise document.error(
+                "may_skip needs words of who does not know (unknown)", "tasks", name, "may_skip"
+            )
         if not task.outcomes:
             raise document.error(f"task '{name}' has no outcomes", "tasks", name, "outcomes")
     wishes = [name for name, intent in domain.intents.items() if intent.kind == "task"]
@@ -145,6 +156,8 @@ def required_replies(domain: Domain) -> dict[str, frozenset[str]]:
     for name in domain.slots:
         keys[f"ask.{name}"] = common | {"task"}
         keys[f"invalid.{name}"] = common | {"reason"}
+        if domain.slots[name].held:
+            keys[f"choose.{name}"] = common | {"held"}
     for name, task in domain.tasks.items():
         if name == proof:
             continue
@@ -179,6 +192,13 @@ def _load_replies(folder: Path, domain: Domain) -> dict[str, tuple[str, ...]]:
                 if placeholder not in allowed[key]:
                     known = ", ".join(sorted(allowed[key]))
                     raise document.error(f"'{key}' uses {{{placeholder}}}; it may use: {known}", key)
+            kind, _, name = key.partition(".")
+            open_ones = domain.tasks[name].may_skip if kind == "confirm" else ()
+            for placeholder in PLACEHOLDER.findall(OPTIONAL_PART.sub("", text)):
+                if placeholder in open_ones:
+                    raise document.error(
+                        f"'{key}' needs {{{placeholder}}} in [brackets]: the customer may not know it", key
+                    )
         replies[key] = tuple(phrasings)
     for key in allowed:
         if key not in replies and not (key in optional and key.partition(".")[2] not in asked):

@@ -55,6 +55,8 @@ class Slot(Strict):
     names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """For type account_number: what a customer may call an own account instead → words for it. The business
     system knows which one is meant; such a name proves nothing."""
+    held: bool = False
+    """Whether the business system knows what of this an identified customer has (`Backend.holdings`)."""
     cues: tuple[str, ...] = ()
     """Words before such a name by which it is known without being asked for, as in "from savings"."""
 
@@ -73,6 +75,8 @@ class Slot(Strict):
 class Task(Strict):
     slots: tuple[str, ...] = ()
     """Required, in the order in which they are best asked."""
+    may_skip: tuple[str, ...] = ()
+    """Of the required ones those that stay open where the customer does not know them."""
     optional: tuple[str, ...] = ()
     """Taken when the customer gives them, never asked for."""
     authentication: Literal["none", "customer"] = "customer"
@@ -86,6 +90,8 @@ class Authentication(Strict):
     slots: tuple[str | tuple[str, ...], ...]
     """Slots that must be known; a list means that any one of them will do, the first is asked for."""
     attempts: int = Field(default=3, ge=1)
+    help: str | None = None
+    """The topic for who does not know what would prove it."""
     portal: bool = False
     """Whether a customer whom an embedding site has signed in needs no other proof."""
 
@@ -119,6 +125,8 @@ class Domain(Strict):
     """Words that take a yes back."""
     farewell: tuple[str, ...] = ()
     """Words of a goodbye that drops a task in its middle."""
+    unknown: tuple[str, ...] = ()
+    """Words of who does not know what was asked for."""
     more: tuple[str, ...] = ()
     """Answers to "anything else?" that want something, not saying what; any other yes there is a thanks."""
     retention_days: int | None = Field(default=None, ge=1)

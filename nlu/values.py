@@ -164,16 +164,27 @@ def _choice(slot: Slot, text: str) -> str:
     return value
 
 
+def only_option(slot: Slot, text: str) -> str | None:
+    """The option of a choice that a text of other things names; None where it names none or several."""
+    named = {value for _, value in _named(slot.choices, text)}
+    return named.pop() if len(named) == 1 else None
+
+
 def _meant(options: Mapping[str, tuple[str, ...]], text: str) -> str | None:
     """The option of which the longest word stands in the text."""
+    hits = _named(options, text)
+    return max(hits)[1] if hits else None
+
+
+def _named(options: Mapping[str, tuple[str, ...]], text: str) -> list[tuple[int, str]]:
+    """The options that stand in the text, each with the length of its word."""
     lowered = text.lower().replace("’", "'").replace("_", " ")
-    hits = [
+    return [
         (len(word), value)
         for value, words in options.items()
         for word in (*words, value.replace("_", " "))
         if re.search(rf"(?<!\w)(?<!not )(?<!n't ){re.escape(word.lower())}(?!\w)", lowered)
     ]
-    return max(hits)[1] if hits else None
 
 
 _PLAIN: dict[str, Callable[[str], str]] = {

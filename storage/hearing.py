@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from domains.schema import Pack
 from nlu.data import CONTEXT_MESSAGES
-from nlu.understanding import IntentScore, Understanding
+from nlu.understanding import Entity, IntentScore, Understanding
 from storage.changes import replace
 from storage.consent import begins_with_yes, consents, is_bare, says_one_of, says_yes, without_thanks
-from storage.slots import SlotValue, fill, is_cued, is_named_alone, relevant_slots
+from storage.holdings import chosen_holding
+from storage.slots import SlotValue, fill, is_cued, is_named_alone, names_account, relevant_slots
 from storage.state import PERSON, DialogueState, proof_slots
 
 CAPABILITIES = "capabilities"
@@ -47,7 +48,10 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
     )
     wishes = tuple(wish for wish in heard.wishes if wish in pack.intents)
     state = _take_wishes(state, before, wishes, heard, pack)
-    state = _take_values(state, before, wishes, heard, pack).with_rest_of_proof(pack)
+    if _is_unknown(heard, before, pack):
+        state = replace(state, skipped=(*state.skipped, str(before.asked)))
+    else:
+        state = _take_values(state, before, wishes, heard, pack).with_rest_of_proof(pack)
     if _moved(before, state):
         return replace(state, failures=0)
     if "remark" in wishes:
@@ -63,6 +67,15 @@ def _chosen(heard: Understanding, before: DialogueState, pack: Pack) -> Understa
             return _certain(heard, option)
     if before.offered and answer == pack.intents[before.offered].description.lower():
         return _certain(heard, before.offered)
+    held = chosen_holding(answer, before)
+    if held is not None:
+        slot, value = held
+        meant = Entity(slot, 0, len(heard.text), value, value, 1.0)
+        return replace(_certain(heard, "inform"), entities=(meant,))
+    if _is_unknown(heard, before, pack):
+        return _certain(heard, "inform")
+    if _lacks_proof(heard, before, pack):
+        return _certain(heard, str(pack.domain.authentication.help))
     asked = pack.slots[before.asked] if before.asked else None
     if asked and (answer in {n.replace("_", " ") for n in asked.choices} or is_named_alone(answer, asked)):
         return _certain(heard, "inform")
@@ -72,6 +85,22 @@ def _chosen(heard: Understanding, before: DialogueState, pack: Pack) -> Understa
     if before.confirmation == "asked" and answer in pack.domain.consent:
         return _certain(heard, "affirm")
     return _certain(heard, "deny") if answer in pack.domain.refusal else heard
+
+
+def _is_unknown(heard: Understanding, before: DialogueState, pack: Pack) -> bool:
+    """Whether the customer does not know what was asked for, and need not."""
+    may_skip = pack.tasks[before.task].may_skip if before.task else ()
+    if before.asked not in may_skip or heard.entities or heard.text.rstrip().endswith("?"):
+        return False
+    return says_one_of(pack.domain.unknown, heard.text)
+
+
+def _lacks_proof(heard: Understanding, before: DialogueState, pack: Pack) -> bool:
+    """Whether the customer does not know what proves who it is, and the pack has a topic for that."""
+    if pack.domain.authentication.help is None or before.asked not in proof_slots(pack) or heard.entities:
+        return False
+    vague = set(heard.wishes) <= {"inform", "remark", "deny", "unclear"}
+    return vague and says_one_of(pack.domain.unknown, heard.text)
 
 
 def _may_hide_a_yes(wish: str, pack: Pack) -> bool:
@@ -115,9 +144,7 @@ def _take_wishes(
             state = _take_cancellation(state, before) if not tasks else replace(state, waiting=())
         elif wish == "greeting":
             state = replace(state, greeting=True)
-        elif wish == "thanks" and not before.task and says_one_of(pack.domain.farewell, heard.text):
-            state = replace(state, goodbye=True)  # "thx bye"
-        elif wish == "goodbye":
+        elif wish == "goodbye" or (wish == "thanks" and says_one_of(pack.domain.farewell, heard.text)):
             # In the pack's own words: remarks are now and then misheard as a goodbye.
             leaves = before.task and says_one_of(pack.domain.farewell, heard.text)
             if leaves and not (agreed or tasks or heard.entities):
@@ -193,7 +220,7 @@ def _take_denial(state: DialogueState, before: DialogueState) -> DialogueState:
 def _take_cancellation(state: DialogueState, before: DialogueState) -> DialogueState:
     if before.task is None and before.offered_more:
         return replace(state, goodbye=True)
-    state = replace(state, task=None, waiting=(), dropped=before.task, named={})
+    state = replace(state, task=None, waiting=(), skipped=(), dropped=before.task, named={})
     return replace(state, confirmation="none", cancelled=True)
 
 
@@ -206,7 +233,9 @@ def _take_values(
     wanted = tuple(dict.fromkeys((*replace(state, task=task).wanted(pack), *relevant)))
     if before.confirmation == "asked":
         heard = _corrections(heard, state, pack)
-    slots, invalid = fill(state.slots, heard, wanted, before.asked, state.turn, wishes, pack)
+    skipped = state.skipped if before.confirmation == "asked" else ()  # may come back to mind
+    asked = before.asked or next(iter(skipped), None)
+    slots, invalid = fill(state.slots, heard, wanted, asked, state.turn, wishes, pack)
     if state.customer_id is None:
         slots, named = _set_aside(slots, pack)
         state = replace(state, named={**state.named, **named})
@@ -249,7 +278,12 @@ def _corrections(heard: Understanding, state: DialogueState, pack: Pack) -> Unde
     entities = []
     for entity in heard.entities:
         kind = pack.slots[entity.slot].type
-        shown = [s for s in open_slots if s in state.slots and pack.slots[s].type == kind]
+        shown = [
+            s
+            for s in open_slots
+            if s in {*state.slots, *state.skipped}
+            and (pack.slots[s].type == kind or names_account(entity, pack.slots[s], pack))
+        ]
         corrects = refused and entity.slot not in state.slots and not is_cued(entity, heard.text, pack)
         meant = shown[0] if len(shown) == 1 and (corrects or entity.slot not in known) else entity.slot
         entities.append(replace(entity, slot=meant))
@@ -261,6 +295,7 @@ def _moved(before: DialogueState, after: DialogueState) -> bool:
     return bool(
         after.task != before.task
         or after.waiting != before.waiting
+        or after.skipped != before.skipped
         or _learnt(after)
         or after.confirmation != before.confirmation
         or after.question

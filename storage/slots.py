@@ -8,7 +8,7 @@ from itertools import chain
 from domains.schema import Pack, Slot
 from nlu.numbers import UNITS
 from nlu.understanding import Entity, Understanding
-from nlu.values import InvalidValue, normalise
+from nlu.values import InvalidValue, normalise, only_option
 
 FAMILIES = (
     frozenset({"ssn_last4", "card_number", "account_number"}),
@@ -77,6 +77,9 @@ def fill(
         if name not in taken and (value := _cued(heard.text, pack.slots[name])):
             filled[name] = SlotValue(value, 0.9, turn)
             taken.add(name)
+    for name in chain.from_iterable(pack.tasks[wish].slots for wish in wishes if wish in pack.tasks):
+        if name not in filled and (option := only_option(pack.slots[name], heard.text)):
+            filled[name] = SlotValue(option, 0.5, turn)  # "my card expired"
     if asked and not taken and asked not in invalid and set(wishes) <= {"inform", "remark"}:
         found = _whole_message(heard.text, asked, "remark" in wishes, pack)
         if found is not None:
@@ -88,6 +91,12 @@ def is_cued(entity: Entity, text: str, pack: Pack) -> bool:
     """Whether one of its slot's cues stands right before a value, as in "from 7324"."""
     words = re.sub(r"\b(?:my|the|our|account|number|no)\b", " ", text[: entity.start].lower()).split()
     return any(words[-len(cue.split()) :] == cue.split() for cue in pack.slots[entity.slot].cues)
+
+
+def names_account(entity: Entity, slot: Slot, pack: Pack) -> bool:
+    """Whether "savings" is an account where the NLU took it for a kind to choose."""
+    kind = pack.slots[entity.slot].type
+    return bool(slot.names) and kind == "choice" and _is_valid(slot, entity.text)
 
 
 def is_named_alone(text: str, slot: Slot) -> bool:
@@ -162,13 +171,8 @@ def _slot_for(
 ) -> str:
     """The NLU's slot, unless what was asked for or is still missing looks the same and fits better."""
     slot = pack.slots[entity.slot]
-    if (
-        asked
-        and pack.slots[asked].names
-        and slot.type == "choice"
-        and _is_valid(pack.slots[asked], entity.text)
-    ):
-        return asked  # "savings" is an account here, and no kind to choose
+    if asked and names_account(entity, pack.slots[asked], pack):
+        return asked
     family = next((family for family in FAMILIES if slot.type in family), frozenset())
     if LONG_NUMBER.fullmatch(entity.text) and not _is_valid(slot, entity.text):
         family = FAMILIES[0]  # ten digits are no date, whatever the NLU thinks

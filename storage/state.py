@@ -47,6 +47,8 @@ class DialogueState:
     dropped: str | None = None
     """The task that was refused, or ended in something else than done: a correction takes it up again."""
     slots: Mapping[str, SlotValue] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    """Slots of the task that the customer does not know, and that may stay open."""
     invalid: Mapping[str, str] = field(default_factory=dict)
     """Slot → what was wrong with the value given in the last message."""
     question: str | None = None
@@ -66,6 +68,8 @@ class DialogueState:
     """The proof of identity that failed; what the customer does not give anew of it is tried again."""
     named: Mapping[str, SlotValue] = field(default_factory=dict)
     """Accounts that the customer called by a name before the proof of identity, which takes their slots."""
+    held: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Slot → value → label: what the customer has of what the task needs. See holdings.py."""
     failures: int = 0
     """Messages in a row that brought the conversation no further."""
     top_probability: float = 0.0
@@ -115,7 +119,8 @@ class DialogueState:
         """Slots that the present task still needs, those of the authentication first, in asking order."""
         if self.task is None:
             return ()
-        return (*self.missing_proof(pack), *(s for s in pack.tasks[self.task].slots if s not in self.slots))
+        known = {*self.slots, *self.skipped}
+        return (*self.missing_proof(pack), *(s for s in pack.tasks[self.task].slots if s not in known))
 
     def wanted(self, pack: Pack) -> tuple[str, ...]:
         """Like `missing`, with every alternative of an open entry of the authentication."""
@@ -248,6 +253,8 @@ def record(
         task=following,
         task_confidence=1.0 if following else 0.0,
         waiting=tuple(w for w in waiting if w),
+        skipped=(),
+        held={},
         confirmation="none",
         ask_counts={},
     )
@@ -264,6 +271,7 @@ def recognise(state: DialogueState, customer_id: str, pack: Pack) -> DialogueSta
         tried={},
         slots={**state.slots, **state.named},
         named={},
+        held={},
         asked=None if state.asked in proof else state.asked,
     )
 

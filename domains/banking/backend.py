@@ -1,6 +1,6 @@
 """The demo bank: every task of domain.yaml on accounts, cards and transactions in SQL."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateSchema
 
-from domains.backend import ActionResult, BackendError, Withdrawn
+from domains.backend import ActionResult, BackendError, Holding, Withdrawn
 from domains.banking import bank_seed
 from domains.banking.bank_accounts import (
     check_balance,
@@ -22,6 +22,7 @@ from domains.banking.bank_accounts import (
 )
 from domains.banking.bank_cards import dispute_charge, replace_card, report_lost_card
 from domains.banking.bank_customers import check_offer_eligibility, update_address, verify_identity
+from domains.banking.bank_display import kind_name
 from domains.banking.bank_tables import SCHEMA, Account, Customer, Request, Table, open_engine
 from domains.banking.bank_visit import Visit
 
@@ -98,6 +99,19 @@ class DemoBank:
             return None
         with _database_trouble(), Session(self._engine) as session:
             return None if session.get(Customer, int(number)) is None else str(int(number))
+
+    def holdings(self, customer_id: str) -> Mapping[str, Sequence[Holding]]:
+        """The cards, blocked ones too, and the open accounts, each by its last four digits."""
+        with _database_trouble(), Session(self._engine) as session:
+            customer = session.get_one(Customer, int(customer_id))
+            cards = [("card", card.number) for card in customer.cards]
+            accounts = [(kind_name(a.kind), a.number) for a in customer.accounts if a.closed_at is None]
+        return {
+            slot: [
+                Holding(number[-4:], f"{noun.capitalize()} ending in {number[-4:]}") for noun, number in own
+            ]
+            for slot, own in (("card_number", cards), ("account_number", accounts))
+        }
 
     def balance(self, account_number: str) -> int:
         """Of any account, in cents."""

@@ -2,17 +2,17 @@
 
 from datetime import date, datetime, time
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from domains.backend import ActionResult
 from domains.banking import bank_terms as terms
 from domains.banking.bank_display import day, masked, money
-from domains.banking.bank_tables import Account, CardOrder, Dispute, LostCardReport, Transaction
+from domains.banking.bank_tables import Account, Card, CardOrder, Dispute, LostCardReport, Transaction
 from domains.banking.bank_visit import Visit, fits
 
 
 def report_lost_card(visit: Visit) -> ActionResult:
-    given, last_used = visit.required("card_number"), visit.date("last_used_date")
+    given = visit.required("card_number")
     card, name = visit.card(given), masked("card", given)
     if card is None:
         return ActionResult("not_found", {"card": name})
@@ -23,7 +23,7 @@ def report_lost_card(visit: Visit) -> ActionResult:
     visit.session.add(
         LostCardReport(
             card_id=card.id,
-            last_used_on=last_used,
+            last_used_on=_last_used(visit, card),
             last_used_time=visit.slots.get("last_used_time"),
             police_notified=visit.slots.get("police_notified"),
             reference=reference,
@@ -31,6 +31,15 @@ def report_lost_card(visit: Visit) -> ActionResult:
         )
     )
     return ActionResult("done", {"card": name, "reference": reference})
+
+
+def _last_used(visit: Visit, card: Card) -> date:
+    """The day the customer says; who does not know used it last for what it last paid."""
+    if "last_used_date" in visit.slots:
+        return visit.date("last_used_date")
+    paid = select(func.max(Transaction.at)).where(Transaction.card_id == card.id)
+    last: datetime | None = visit.session.scalar(paid)
+    return last.date() if last else visit.today
 
 
 def replace_card(visit: Visit) -> ActionResult:

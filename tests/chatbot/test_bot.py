@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from chatbot.gate import Closing
 from chatbot.reply import TemplateReply
 from dialog_policy.policy import RulePolicy
 from dialog_policy.rules import action_set
-from domains.backend import ActionResult, BackendError, Withdrawn
+from domains.backend import ActionResult, BackendError, Holding, Withdrawn
 from domains.banking.backend import DemoBank, open_backend
 from domains.schema import Pack
 from storage.conversations import ConversationStore, UnknownConversation
@@ -44,6 +44,9 @@ SCRIPT = (
         {"transfer_amount": "$20", "target_account_number": SAVINGS},
     ),
     understood("what is my balance?", ["check_balance"]),
+    understood("I lost my card", ["report_lost_card"]),
+    understood("close my account", ["close_account"]),
+    understood("my account is 7316", ["inform"], {"card_number": "7316"}),
     understood("how old must I be?", ["age_limit"]),
     understood("let me talk to a person", ["human"]),
     understood("thanks, bye", ["thanks", "goodbye"]),
@@ -85,6 +88,11 @@ class Bank:
         if self.down:
             raise BackendError("the bank is out of reach")
         return self.bank.withdraw(idempotency_key)
+
+    def holdings(self, customer_id: str) -> Mapping[str, Sequence[Holding]]:
+        if self.down:
+            raise BackendError("the bank is out of reach")
+        return self.bank.holdings(customer_id)
 
     @property
     def checking(self) -> int:
@@ -533,3 +541,41 @@ def test_that_the_parser_and_the_history_get_the_cleaned_text(bot: Chatbot) -> N
 def test_that_an_unknown_conversation_is_refused(bot: Chatbot) -> None:
     with pytest.raises(UnknownConversation):
         bot.reply("nowhere", "hello")
+
+
+# ── what the bank knows of a customer ──
+
+
+def test_that_nobody_needs_the_number_of_a_lost_card(say: Say) -> None:
+    answer = say("I lost my card", "Dana Whitfield", "4821", "my account is 4400127316")
+    assert "last" in answer
+    assert "card number" not in answer
+    answer = say("I don't know")
+    assert "card ··6467" in answer
+    assert "None" not in answer
+    assert "card ··6467" in say("Yes, go ahead")
+
+
+def test_that_the_digits_of_an_account_are_not_taken_for_the_lost_card(say: Say) -> None:
+    say("I lost my card", "Dana Whitfield", "4821", "my account is 7316")
+    assert "card ··6467" in say("I don't know")
+
+
+def test_that_one_of_several_accounts_is_chosen_from_a_list(bot: Chatbot) -> None:
+    conversation = bot.start()
+    for text in ("close my account", "Dana Whitfield", "4821"):
+        bot.reply(conversation, text)
+    (asked,) = bot.reply(conversation, "Dana Whitfield, 4821, card 6467")
+    assert "checking ending in 7316, or savings ending in 7324" in asked.text
+    assert [button.text for button in asked.buttons] == ["Checking ending in 7316", "Savings ending in 7324"]
+    (confirmed,) = bot.reply(conversation, asked.buttons[1].text)
+    assert "··7324" in confirmed.text
+
+
+def test_that_a_bank_that_does_not_say_what_there_is_leaves_the_customer_to_say_it(
+    say: Say, bank: Bank, caplog: pytest.LogCaptureFixture
+) -> None:
+    say("what is my balance?", "Dana Whitfield", "4821", "my account is 4400127316")
+    bank.down = True
+    assert "card number" in say("I lost my card")
+    assert "what the customer has is not known" in caplog.text

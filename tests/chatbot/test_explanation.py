@@ -69,6 +69,23 @@ def test_every_turn_of_a_conversation_with_an_execution_is_played_again(
         assert [step.doubt for step in found.steps] == [""] * len(found.steps)
 
 
+def test_a_turn_that_looked_up_what_the_customer_has_is_played_again(
+    bot: Chatbot, explainer: Explainer, ana: Staff
+) -> None:
+    bot.parser = ScriptedParser(  # type: ignore[assignment]
+        *SCRIPT,
+        understood("I lost my card", ["report_lost_card"]),
+        understood("close my account", ["close_account"]),
+    )
+    conversation = bot.start()
+    bot.recognise(conversation, "H-1")
+    for text in ("I lost my card", "no idea", "close my account"):
+        bot.reply(conversation, text)
+    for turn in (2, 3):  # before the first the portal said who it is
+        found = explainer.explain(conversation, turn, ana)
+        assert [step.doubt for step in found.steps] == [""] * len(found.steps)
+
+
 def test_that_somebody_looked_is_in_the_audit(bot: Chatbot, explainer: Explainer, ana: Staff) -> None:
     conversation = play(bot, TRANSFER)
     explainer.explain(conversation, 1, ana)

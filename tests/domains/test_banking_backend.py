@@ -23,7 +23,15 @@ from domains.banking import bank_terms as terms
 from domains.banking.backend import TASKS, DemoBank, open_backend
 from domains.banking.bank_customers import is_complete_address, is_same_name, name_parts
 from domains.banking.bank_display import day, listing, money
-from domains.banking.bank_tables import Account, Customer, Table, Transaction, Transfer, open_engine
+from domains.banking.bank_tables import (
+    Account,
+    Customer,
+    LostCardReport,
+    Table,
+    Transaction,
+    Transfer,
+    open_engine,
+)
 
 PACK = Path(__file__).parents[2] / "domains" / "banking"
 DOMAIN = yaml.safe_load((PACK / "domain.yaml").read_text(encoding="utf-8"))
@@ -829,3 +837,43 @@ def test_that_facts_are_worded_for_display() -> None:
         "a and b",
         "a, b and c",
     ]
+
+
+def test_that_customers_have_their_cards_and_open_accounts(bank: DemoBank) -> None:
+    held = bank.holdings(DANA)
+    assert [one.value for one in held["card_number"]] == ["6467"]
+    assert [one.label for one in held["account_number"]] == [
+        "Checking ending in 7316",
+        "Savings ending in 7324",
+    ]
+    assert ask(bank, *CLOSE[:2], **CLOSE[2]).outcome == "done"
+    assert [one.value for one in bank.holdings(PRIYA)["account_number"]] == ["6604"]
+
+
+def test_that_what_a_customer_has_is_taken_for_it(bank: DemoBank) -> None:
+    with Session(open_engine(str(bank._engine.url))) as session:
+        customers = session.scalars(select(Customer.id)).all()
+    for customer in customers:
+        held = bank.holdings(str(customer))
+        for slot in ("card_number", "account_number"):
+            values = [one.value for one in held[slot]]
+            assert len(set(values)) == len(values)
+        for one in held["account_number"]:
+            found = ask(bank, "check_balance", str(customer), account_number=one.value)
+            assert one.value in found.facts["balances"]
+
+
+def test_that_a_lost_card_whose_last_use_nobody_remembers_is_blocked_all_the_same(bank: DemoBank) -> None:
+    assert ask(bank, "report_lost_card", DANA, card_number="6467").outcome == "done"
+    with Session(bank._engine) as session:
+        (report,) = session.scalars(select(LostCardReport))
+        last = session.scalars(select(func.max(Transaction.at)).where(Transaction.card_id == report.card_id))
+        assert report.last_used_on == last.one().date()
+
+
+def test_that_holdings_of_a_bank_out_of_reach_are_an_error(tmp_path: Path, bank: DemoBank) -> None:
+    bank.close()
+    with Session(bank._engine) as session, session.begin():
+        Table.metadata.drop_all(session.connection())
+    with pytest.raises(BackendError):
+        bank.holdings(DANA)

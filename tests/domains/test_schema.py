@@ -99,6 +99,8 @@ def test_that_a_key_that_stands_twice_is_refused_with_the_second_line(folder: Pa
             "  age_limit: {kind: faq, offers: thanks",
             "offers names a task",
         ),
+        ("  help: proof_not_at_hand", "  help: greeting", "'greeting' is no intent of kind faq"),
+        ("    may_skip: [last_used_date]", "    may_skip: [address]", "the task does not need 'address'"),
         ("  greeting: {kind: social,", "  greeting: {kind: social, offers: open_account,", "kind faq alone"),
         ("  charge_time: {type: time", "  charge_time: {type: choice", "choices go with type choice"),
         (
@@ -156,8 +158,27 @@ def test_that_a_placeholder_inside_of_brackets_must_exist_too(folder: Path) -> N
     assert "'confirm.transfer_money' uses {purse}" in refuse(folder)
 
 
+def test_that_what_a_customer_may_not_know_is_confirmed_in_brackets(folder: Path) -> None:
+    change(folder, "replies.yaml", "[, last used on {last_used_date}]", ", last used on {last_used_date}")
+    assert "'confirm.report_lost_card' needs {last_used_date} in [brackets]" in refuse(folder)
+
+
+def test_that_what_may_be_unknown_needs_words_for_it(folder: Path) -> None:
+    text = (folder / "domain.yaml").read_text(encoding="utf-8")
+    (folder / "domain.yaml").write_text(re.sub(r"(?m)^unknown: \[[^]]*\]\n", "", text), encoding="utf-8")
+    assert "may_skip needs words" in refuse(folder)
+
+
 @pytest.mark.parametrize(
-    "key", ["greet", "confirm.transfer_money", "transfer_money.limit_exceeded", "ask.ssn", "answer.insult"]
+    "key",
+    [
+        "choose.card_number",
+        "greet",
+        "confirm.transfer_money",
+        "transfer_money.limit_exceeded",
+        "ask.ssn",
+        "answer.insult",
+    ],
 )
 def test_that_a_missing_reply_is_refused(folder: Path, key: str) -> None:
     text = (folder / "replies.yaml").read_text(encoding="utf-8")

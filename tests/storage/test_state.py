@@ -746,6 +746,88 @@ def test_that_a_remark_neither_counts_as_a_failure_nor_as_progress(known: Talk) 
     assert known.state.failures <= 1
 
 
+# ── what the customer does not know ──
+
+
+@pytest.mark.parametrize("text", ["I don't remember", "no idea, sorry", "Not sure.", "i dont know"])
+def test_that_what_nobody_knows_and_nobody_needs_stays_open(known: Talk, pack: Pack, text: str) -> None:
+    known.says("my card 6467 is gone", "report_lost_card", card_number="6467").asks("last_used_date")
+    known.says(text, "remark")
+    assert known.state.missing(pack) == ()
+    assert known.state.failures == 0
+    assert "last_used_date" not in known.values
+
+
+@pytest.mark.parametrize("text", ["not sure, perhaps yesterday", "I don't know, was it yesterday"])
+def test_that_a_guess_is_a_value(known: Talk, pack: Pack, text: str) -> None:
+    known.says("my card 6467 is gone", "report_lost_card", card_number="6467").asks("last_used_date")
+    known.says(text, "inform", last_used_date="yesterday")
+    assert known.state.skipped == ()
+    assert "last_used_date" in known.values
+
+
+def test_that_it_may_come_back_to_mind_before_the_yes(known: Talk) -> None:
+    known.says("my card 6467 is gone", "report_lost_card", card_number="6467").asks("last_used_date")
+    known.says("no clue", "remark").does("confirm", "report_lost_card")
+    known.says("it was yesterday", "inform")
+    assert "last_used_date" in known.values
+    assert known.state.confirmation == "none"
+
+
+def test_that_a_yes_to_what_stays_open_is_a_yes(known: Talk) -> None:
+    known.says("my card 6467 is gone", "report_lost_card", card_number="6467").asks("last_used_date")
+    known.says("no clue", "remark").does("confirm", "report_lost_card")
+    assert known.says("yes", "affirm").state.confirmation == "given"
+    assert known.gets("report_lost_card", "done").state.skipped == ()
+
+
+def test_that_what_a_task_needs_is_asked_for_again(known: Talk, pack: Pack) -> None:
+    known.says("dispute a charge of $5", "dispute_charge", charge_amount="$5").asks("charge_date")
+    known.says("I don't know", "remark")
+    assert known.state.missing(pack) == ("charge_date",)
+
+
+@pytest.mark.parametrize("text", ["I don't know my social", "no idea", "don't know it"])
+def test_that_who_does_not_know_a_proof_gets_the_packs_help(talk: Talk, pack: Pack, text: str) -> None:
+    talk.says("what is my balance", "check_balance").does("identify").says(text, "remark")
+    assert talk.state.question == pack.domain.authentication.help == "proof_not_at_hand"
+    assert talk.state.task == "check_balance"
+
+
+def test_that_a_question_beside_it_is_answered_as_what_it_is(talk: Talk) -> None:
+    talk.says("what is my balance", "check_balance").does("identify")
+    talk.says("not sure I like this, why do you ask", "why_verify_identity")
+    assert talk.state.question == "why_verify_identity"
+
+
+# ── what a wish names by the way ──
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("my card expired", "expired"), ("the chip is broken, send a new card", "damaged")]
+)
+def test_that_the_only_option_in_a_wish_is_its_value(known: Talk, text: str, reason: str) -> None:
+    assert known.says(text, "replace_card").values == {"replacement_reason": reason}
+
+
+def test_that_several_options_in_a_wish_are_asked_about(known: Talk, pack: Pack) -> None:
+    known.says("my expired card is broken, replace it", "replace_card")
+    assert "replacement_reason" in known.state.missing(pack)
+
+
+def test_that_savings_after_a_no_is_the_account_and_no_kind(known: Talk) -> None:
+    known.says("close my checking", "close_account", account_number="checking").does(
+        "confirm", "close_account"
+    )
+    known.says("no, the savings one", "inform", account_type="savings")
+    assert (known.state.task, known.values) == ("close_account", {"account_number": "savings"})
+
+
+def test_that_thanks_and_a_goodbye_drop_the_task(known: Talk) -> None:
+    known.says("a new card please", "replace_card").asks("card_number").says("thanks bye", "thanks")
+    assert (known.state.task, known.state.goodbye) == (None, True)
+
+
 def test_that_a_message_out_of_scope_is_seen_as_such(known: Talk) -> None:
     known.state = hear(known.state, understood("buy me a pizza", (), {}, 0.1, outside=0.9), known.pack)
     assert known.state.out_of_scope == 0.9
