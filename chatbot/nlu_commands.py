@@ -101,7 +101,10 @@ def train_nlu(
         Path | None, typer.Option(help="Encoder to start from. Default: the shipped one.")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="A trained model of the same intents and slots that learns on.")
+        Path | None,
+        typer.Option(
+            help="A trained model that learns on; intents and slots it does not know come new to it."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: chosen by the data.")] = None,
     patience: Annotated[
@@ -135,7 +138,7 @@ def train_nlu(
         head_rate=head_rate,
         seed=seed,
     )
-    learnt = load_parser(start, pack, full_precision=True).model if start else None
+    learnt = load_parser(start, None, full_precision=True).model if start else None
     training = train(found.examples, pack, base, splitter, config, out, found.validation, learnt)
     save_parser(training.parser, out, folder / PIECES)
     best = training.best

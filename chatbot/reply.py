@@ -134,6 +134,8 @@ class TemplateReply:
                 return "offer_more", {}
             case "offer_more":
                 return "offer_help", {}
+            case "cancel" if state.completed and state.dropped is None and self.pack.domain.undo:
+                return "cannot_undo", {}
             case "cancel":
                 return "cancelled", {}
             case _:

@@ -80,9 +80,7 @@ def _check_domain(document: Document, domain: Domain) -> None:
     proof = domain.authentication
     if proof.task not in domain.tasks:
         raise document.error(f"task '{proof.task}' does not exist", "authentication", "task")
-    if proof.help is not None and (
-        proof.help not in domain.intents or domain.intents[proof.help].kind != "faq"
-    ):
+    if proof.help is not None and not _is_topic(proof.help, domain):
         raise document.error(f"'{proof.help}' is no intent of kind faq", "authentication", "help")
     for entry in proof.slots:
         for slot_name in (entry,) if isinstance(entry, str) else entry:
@@ -101,6 +99,8 @@ def _check_domain(document: Document, domain: Domain) -> None:
             raise document.error(
                 "may_skip needs words of who does not know (unknown)", "tasks", name, "may_skip"
             )
+        if task.undo is not None and not _is_topic(task.undo, domain):
+            raise document.error(f"'{task.undo}' is no intent of kind faq", "tasks", name, "undo")
         if not task.outcomes:
             raise document.error(f"task '{name}' has no outcomes", "tasks", name, "outcomes")
     wishes = [name for name, intent in domain.intents.items() if intent.kind == "task"]
@@ -109,6 +109,10 @@ def _check_domain(document: Document, domain: Domain) -> None:
             raise document.error(
                 "offers names a task, and goes with kind faq alone", "intents", name, "offers"
             )
+
+
+def _is_topic(name: str, domain: Domain) -> bool:
+    return name in domain.intents and domain.intents[name].kind == "faq"
 
 
 def _load_topics(folder: Path, domain: Domain) -> dict[str, Topic]:
@@ -169,6 +173,8 @@ def required_replies(domain: Domain) -> dict[str, frozenset[str]]:
         if intent.kind == "social" and name not in REQUIRED_SOCIAL:
             keys[f"answer.{name}"] = common
     keys["answer.thanks"] = common
+    if domain.undo:
+        keys["cannot_undo"] = common
     return keys
 
 

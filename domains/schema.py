@@ -81,6 +81,8 @@ class Task(Strict):
     """Taken when the customer gives them, never asked for."""
     authentication: Literal["none", "customer"] = "customer"
     confirm: bool = False
+    undo: str | None = None
+    """The topic for who wants back what was done."""
     outcomes: Mapping[str, tuple[str, ...]]
     """Outcome → the facts that the backend returns with it."""
 
@@ -125,6 +127,8 @@ class Domain(Strict):
     """Words that take a yes back."""
     farewell: tuple[str, ...] = ()
     """Words of a goodbye that drops a task in its middle."""
+    undo: tuple[str, ...] = ()
+    """Words of who wants back what was done just now."""
     unknown: tuple[str, ...] = ()
     """Words of who does not know what was asked for."""
     more: tuple[str, ...] = ()

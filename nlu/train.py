@@ -21,8 +21,9 @@ from nlu.calibration import calibrate
 from nlu.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from nlu.contrast import fit_likeness, pull_together, sentences
 from nlu.data import Example
+from nlu.learning_on import go_on_from
 from nlu.model import NluConfig, NluModel
-from nlu.parser import Calibration, ModelError, Parser
+from nlu.parser import Calibration, Parser
 from nlu.pieces import PieceSplitter
 from nlu.recipe import TrainConfig, is_scarce
 from nlu.tags import tag_rows
@@ -49,6 +50,8 @@ class Trainer:
         """With `validation` examples, training stops when they no longer gain, and the best epoch is kept."""
         self.config, self.pack, self.splitter = config, pack, splitter
         self.started = False
+        self.new_intents: tuple[str, ...] = ()
+        """Which the model that learns on does not know yet."""
         self.validation = Validation(validation, config.patience)
         shuffled = shuffled_alike([replace(e, past=e.past.of_tasks(pack)) for e in examples], config.seed)
         kept = 0 if validation else int(len(shuffled) * config.held_out)
@@ -62,18 +65,6 @@ class Trainer:
             self.examples, pack, self.slots, config.batch_size, config.variation, config.seed
         )
 
-    def go_on_from(self, model: NluModel, start: NluModel) -> None:
-        """Let `model` begin with what `start` has learnt. Raises ModelError."""
-        for kind in ("intents", "slots"):
-            own, other = (set(getattr(m.config, kind)) for m in (model, start))
-            if own != other:
-                odd = sorted(own ^ other)[0]
-                raise ModelError(f"--start knows other {kind}: '{odd}' is in one of the two only; train anew")
-        if model.config.intents != start.config.intents or model.config.slots != start.config.slots:
-            raise ModelError("--start has its intents or slots in another order; train anew")
-        model.load_state_dict(start.state_dict())
-        self.started = True
-
     def run(self, model: NluModel, folder: Path) -> Parser:
         """Train, checkpoint each epoch, calibrate; `folder` takes checkpoint.pt and TensorBoard logs."""
         config = self.config
@@ -83,7 +74,7 @@ class Trainer:
         checkpoint = folder / CHECKPOINT
         fingerprint = self._fingerprint(model)
         saved = read_checkpoint(checkpoint, fingerprint) if checkpoint.exists() else None
-        if saved is None and not self.started:
+        if saved is None and (not self.started or self.new_intents):
             self._prepare(model)
         if config.contrast is not None:
             _settle_intents(model)
@@ -172,6 +163,8 @@ class Trainer:
             return
         model.eval()
         for place, intent in enumerate(self.intents):
+            if self.started and intent not in self.new_intents:
+                continue
             own = [e for e in self.examples if e.intents[0] == intent][: self.config.prototype_examples]
             if own:
                 features = model.embed(self.splitter([e.text for e in own], [() for _ in own]))
@@ -276,7 +269,8 @@ def train(
 ) -> Training:
     """All of training, from the encoder `base` on; `sizes` are settings of NluConfig.
 
-    With `start` a trained model learns on. Raises ModelError where it knows other intents or slots.
+    With `start` a trained model learns on; intents and slots that it does not know come new to it. Raises
+    ModelError where it knows none of the intents.
 
     Where sentences are few, none can be spared for the calibration: a rehearsal on most of them finds it, and
     the model that is kept learns from all.
@@ -290,7 +284,7 @@ def train(
         else:
             same = {name: getattr(start.config, name) for name in SIZES}
             model = new_model(trainer, start.config.encoder, **same)
-            trainer.go_on_from(model, start)
+            trainer.started, trainer.new_intents = True, go_on_from(model, start)
         return Training(trainer.run(model, folder), trainer.validation.best)
 
     if validation or not is_scarce(examples):

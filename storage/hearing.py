@@ -141,7 +141,12 @@ def _take_wishes(
         elif wish == "deny":
             state = _take_denial(state, before)
         elif wish == "cancel":
-            state = _take_cancellation(state, before) if not tasks else replace(state, waiting=())
+            if tasks:
+                state = replace(state, waiting=())
+            elif before.task is None and before.completed and says_one_of(pack.domain.undo, heard.text):
+                state = _take_back(state, before.completed[-1], pack)
+            else:
+                state = _take_cancellation(state, before)
         elif wish == "greeting":
             state = replace(state, greeting=True)
         elif wish == "goodbye" or (wish == "thanks" and says_one_of(pack.domain.farewell, heard.text)):
@@ -222,6 +227,14 @@ def _take_cancellation(state: DialogueState, before: DialogueState) -> DialogueS
         return replace(state, goodbye=True)
     state = replace(state, task=None, waiting=(), skipped=(), dropped=before.task, named={})
     return replace(state, confirmation="none", cancelled=True)
+
+
+def _take_back(state: DialogueState, done: str, pack: Pack) -> DialogueState:
+    """What was done stays done: the pack's topic on that, or the plain word."""
+    topic = pack.tasks[done].undo
+    if topic is not None:
+        return replace(state, question=topic, question_confidence=1.0)
+    return replace(state, cancelled=True, dropped=None)
 
 
 def _take_values(

@@ -51,6 +51,7 @@ def each_action(pack: Pack) -> Iterator[tuple[Action, DialogueState]]:
     full = DialogueState(turn=2, slots=SLOTS, customer_id="1")
     for kind in ("greet", "decline", "cancel", "rephrase", "offer_more", "handoff", "close"):
         yield Action(kind), full
+    yield Action("cancel"), DialogueState(turn=2, completed=("order_checks",), cancelled=True)
     yield Action("offer_more"), DialogueState(turn=1)
     yield Action("clarify"), DialogueState(clarifying=("transfer_money", "age_limit"))
     for given in ((), ("name",), ("card_number",)):

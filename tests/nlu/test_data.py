@@ -356,6 +356,33 @@ def test_that_a_wish_with_an_unknown_slot_is_named_with_its_line(own_pack: Pack)
         load_pack_examples(own_pack, random.Random(0))
 
 
+def test_that_a_follow_up_comes_after_its_wish_and_details_that_the_task_needs(own_pack: Pack) -> None:
+    rows = "transfer_money:\n  transfer_timing:\n  - how long does it take\n"
+    write(own_pack.folder / "examples" / "follow_ups.yaml", rows)
+    found = [e for e in load_pack_examples(own_pack, random.Random(0), fillings=20) if e.context]
+    assert {(e.text, e.intents) for e in found} == {("how long does it take", ("transfer_timing",))}
+    assert {e.past.intents for e in found} == {("transfer_money",)}
+    slots = {*own_pack.tasks["transfer_money"].optional, *own_pack.tasks["transfer_money"].slots}
+    assert {slot for e in found for slot in e.past.slots} <= {*slots, "name", "ssn", "card_number"}
+    assert {len(e.context) for e in found} == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("age_limit:\n  transfer_timing:\n  - how long\n", "yaml:1: 'age_limit' is no task with sentences"),
+        ("open_account:\n  nothing:\n  - how long\n", "yaml:2: 'nothing' is no intent"),
+        ("open_account:\n  age_limit:\n  - yes\n", "put it in quotes"),
+    ],
+)
+def test_that_a_follow_up_to_nothing_or_of_nothing_is_named_with_its_line(
+    own_pack: Pack, rows: str, reason: str
+) -> None:
+    write(own_pack.folder / "examples" / "follow_ups.yaml", rows)
+    with pytest.raises(PackError, match=reason):
+        load_pack_examples(own_pack, random.Random(0))
+
+
 def test_that_a_sentence_that_yaml_takes_for_a_truth_value_is_refused(own_pack: Pack) -> None:
     write(own_pack.folder / "examples" / "social.yaml", "affirm:\n- sure\n- yes\n")
     with pytest.raises(PackError, match=r"social\.yaml:3: 'True' is no text; put it in quotes"):

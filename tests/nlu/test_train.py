@@ -15,12 +15,13 @@ from nlu.batches import Variation
 from nlu.checkpoint import CHECKPOINT
 from nlu.data import Example, Span
 from nlu.evaluate import evaluate
+from nlu.learning_on import go_on_from
 from nlu.model import NluModel
 from nlu.parser import Calibration, ModelError, Parser
 from nlu.pieces import PieceSplitter
 from nlu.recipe import TrainConfig
 from nlu.tags import tag_rows
-from nlu.train import Trainer, new_model, train
+from nlu.train import SHARPNESS, Trainer, new_model, train
 from tests.nlu.conftest import TINY
 
 QUICK = TrainConfig(
@@ -258,12 +259,58 @@ def test_that_a_trained_model_learns_on_from_where_it_was(splitter: PieceSplitte
             torch.testing.assert_close(goes_on.state_dict()[name], weight, msg=name)
 
 
-def test_that_a_model_of_other_labels_cannot_learn_on(splitter: PieceSplitter, tmp_path: Path) -> None:
+GREETINGS = [
+    Example(f"{word} there", ("greet",), (Span(0, len(word), "word"),)) for word in ("hi", "hey", "hello")
+]
+
+
+def test_that_new_intents_and_slots_come_beside_what_was_learnt(
+    splitter: PieceSplitter, tmp_path: Path
+) -> None:
     base = MixtureEncoder(TINY)
     learnt = train(sentences(), None, base, splitter, QUICK, tmp_path / "first").parser.model
-    other = [Example("hello there", ("greet",)), *sentences()]
-    with pytest.raises(ModelError, match="--start knows other intents: 'greet'"):
-        train(other, None, base, splitter, QUICK, tmp_path / "on", start=learnt)
+    more = [*GREETINGS, *sentences()]
+    new = new_model(Trainer(more, None, splitter, QUICK), TINY)
+    assert go_on_from(new, learnt) == ("greet",)
+    batch = splitter(["send 50 dollars"], [()])
+    with torch.no_grad():
+        old_scores, new_scores = learnt.eval()(batch), new.eval()(batch)
+    for intent in learnt.config.intents:
+        row, other = new.config.intents.index(intent), learnt.config.intents.index(intent)
+        torch.testing.assert_close(new_scores.intents[:, row], old_scores.intents[:, other])
+    for tag in learnt.config.tags:
+        row, other = new.config.tags.index(tag), learnt.config.tags.index(tag)
+        torch.testing.assert_close(new_scores.emissions[..., row], old_scores.emissions[..., other])
+        for following in learnt.config.tags:
+            pair, known = new.config.tags.index(following), learnt.config.tags.index(following)
+            torch.testing.assert_close(
+                new.crf.transitions[row, pair], learnt.crf.transitions[other, known], msg=f"{tag} {following}"
+            )
+
+
+def test_that_a_model_that_learns_on_begins_a_new_intent_at_its_sentences(
+    splitter: PieceSplitter, tmp_path: Path
+) -> None:
+    base = MixtureEncoder(TINY)
+    learnt = train(sentences(), None, base, splitter, QUICK, tmp_path / "first").parser.model
+    still = replace(QUICK, epochs=1, encoder_rate=0.0, head_rate=0.0)
+    more = [*GREETINGS, *sentences()]
+    goes_on = train(more, None, base, splitter, still, tmp_path / "on", start=learnt).parser.model
+    assert goes_on.likeness is not None
+    assert learnt.likeness is not None
+    directions = dict(zip(goes_on.config.intents, goes_on.likeness.directions.detach(), strict=True))
+    assert directions["greet"].norm() == pytest.approx(SHARPNESS, rel=1e-3)
+    for intent, known in zip(learnt.config.intents, learnt.likeness.directions.detach(), strict=True):
+        torch.testing.assert_close(directions[intent], known)
+
+
+def test_that_a_model_that_knows_none_of_the_intents_cannot_learn_on(
+    splitter: PieceSplitter, tmp_path: Path
+) -> None:
+    base = MixtureEncoder(TINY)
+    learnt = train(sentences(), None, base, splitter, QUICK, tmp_path / "first").parser.model
+    with pytest.raises(ModelError, match="--start knows none of these intents, not even 'greet'"):
+        train(GREETINGS, None, base, splitter, QUICK, tmp_path / "on", start=learnt)
 
 
 def test_that_values_are_exchanged_among_the_sentences_that_are_trained_on(splitter: PieceSplitter) -> None:

@@ -800,6 +800,27 @@ def test_that_a_question_beside_it_is_answered_as_what_it_is(talk: Talk) -> None
     assert talk.state.question == "why_verify_identity"
 
 
+# ── what was done just now ──
+
+
+@pytest.mark.parametrize("text", ["can you cancel it?", "wait, undo that", "I changed my mind"])
+def test_that_who_wants_a_transfer_back_hears_what_can_be_done(confirming: Talk, text: str) -> None:
+    confirming.says("yes", "affirm").gets("transfer_money", "done").does("offer_more")
+    confirming.says(text, "cancel")
+    assert (confirming.state.question, confirming.state.goodbye) == ("cancel_transfer", False)
+
+
+def test_that_what_no_topic_knows_how_to_undo_is_said_to_be_done(known: Talk) -> None:
+    known.says("two checkbooks", "order_checks", check_quantity="two")
+    known.gets("order_checks", "done").does("offer_more").says("cancel that", "cancel")
+    assert (known.state.cancelled, known.state.dropped, known.state.goodbye) == (True, None, False)
+
+
+def test_that_a_never_mind_after_it_is_the_end(confirming: Talk) -> None:
+    confirming.says("yes", "affirm").gets("transfer_money", "done").does("offer_more")
+    assert confirming.says("never mind", "cancel").state.goodbye
+
+
 # ── what a wish names by the way ──
 
 
