@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from domains.schema import Pack
 from nlu.data import CONTEXT_MESSAGES
-from nlu.understanding import Entity, IntentScore, Understanding
+from nlu.understanding import IntentScore, Understanding
 from storage.changes import replace
-from storage.consent import begins_with_yes, consents, is_bare, says_one_of, says_yes, without_thanks
-from storage.holdings import chosen_holding
-from storage.slots import SlotValue, fill, is_cued, is_named_alone, names_account, relevant_slots
+from storage.consent import begins_with_yes, consents, is_bare, says_one_of, says_yes
+from storage.plain_answers import is_unknown, settle
+from storage.slots import SlotValue, fill, is_cued, names_account, relevant_slots
 from storage.state import PERSON, DialogueState, proof_slots
 
 CAPABILITIES = "capabilities"
@@ -22,7 +22,7 @@ SURE = 0.8
 def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueState:
     """The state after a customer's message."""
     before = state
-    heard = _chosen(heard, before, pack)
+    heard = settle(heard, before, pack)
     state = replace(
         state,
         turn=state.turn + 1,
@@ -48,7 +48,7 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
     )
     wishes = tuple(wish for wish in heard.wishes if wish in pack.intents)
     state = _take_wishes(state, before, wishes, heard, pack)
-    if _is_unknown(heard, before, pack):
+    if is_unknown(heard, before, pack):
         state = replace(state, skipped=(*state.skipped, str(before.asked)))
     else:
         state = _take_values(state, before, wishes, heard, pack).with_rest_of_proof(pack)
@@ -57,59 +57,6 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
     if "remark" in wishes:
         return state
     return replace(state, failures=before.failures + 1)
-
-
-def _chosen(heard: Understanding, before: DialogueState, pack: Pack) -> Understanding:
-    """What the words alone settle: an answer that names an option which was offered, a bare yes or no."""
-    answer = heard.text.strip().strip(".!").lower()
-    for place, option in zip(("first", "second"), before.clarifying, strict=False):
-        if answer in {pack.intents[option].description.lower(), f"the {place} one", f"the {place}", place}:
-            return _certain(heard, option)
-    if before.offered and answer == pack.intents[before.offered].description.lower():
-        return _certain(heard, before.offered)
-    held = chosen_holding(answer, before)
-    if held is not None:
-        slot, value = held
-        meant = Entity(slot, 0, len(heard.text), value, value, 1.0)
-        return replace(_certain(heard, "inform"), entities=(meant,))
-    if _is_unknown(heard, before, pack):
-        return _certain(heard, "inform")
-    if _lacks_proof(heard, before, pack):
-        return _certain(heard, str(pack.domain.authentication.help))
-    asked = pack.slots[before.asked] if before.asked else None
-    if asked and (answer in {n.replace("_", " ") for n in asked.choices} or is_named_alone(answer, asked)):
-        return _certain(heard, "inform")
-    if before.asked or heard.entities or not all(_may_hide_a_yes(wish, pack) for wish in heard.wishes):
-        return heard
-    answer = without_thanks(answer)
-    if before.confirmation == "asked" and answer in pack.domain.consent:
-        return _certain(heard, "affirm")
-    return _certain(heard, "deny") if answer in pack.domain.refusal else heard
-
-
-def _is_unknown(heard: Understanding, before: DialogueState, pack: Pack) -> bool:
-    """Whether the customer does not know what was asked for, and need not."""
-    may_skip = pack.tasks[before.task].may_skip if before.task else ()
-    if before.asked not in may_skip or heard.entities or heard.text.rstrip().endswith("?"):
-        return False
-    return says_one_of(pack.domain.unknown, heard.text)
-
-
-def _lacks_proof(heard: Understanding, before: DialogueState, pack: Pack) -> bool:
-    """Whether the customer does not know what proves who it is, and the pack has a topic for that."""
-    if pack.domain.authentication.help is None or before.asked not in proof_slots(pack) or heard.entities:
-        return False
-    vague = set(heard.wishes) <= {"inform", "remark", "deny", "unclear"}
-    return vague and says_one_of(pack.domain.unknown, heard.text)
-
-
-def _may_hide_a_yes(wish: str, pack: Pack) -> bool:
-    return wish in ("inform", "thanks") or pack.intents[wish].kind != "social"
-
-
-def _certain(heard: Understanding, intent: str) -> Understanding:
-    scores = (IntentScore(intent, 1.0), *(s for s in heard.intents if s.intent != intent))
-    return replace(heard, intents=scores, wishes=(intent,), out_of_scope=0.0)
 
 
 def _take_wishes(

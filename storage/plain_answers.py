@@ -1,0 +1,62 @@
+"""Answers whose words alone settle what they mean, whatever the NLU makes of them."""
+
+from domains.schema import Pack
+from nlu.understanding import Entity, IntentScore, Understanding
+from storage.changes import replace
+from storage.consent import says_one_of, without_thanks
+from storage.holdings import chosen_holding
+from storage.slots import is_named_alone
+from storage.state import DialogueState, proof_slots
+
+
+def settle(heard: Understanding, before: DialogueState, pack: Pack) -> Understanding:
+    """What was heard, or what an answer means that names an option, is a bare yes or no, or does not know."""
+    answer = heard.text.strip().strip(".!").lower()
+    for place, option in zip(("first", "second"), before.clarifying, strict=False):
+        if answer in {pack.intents[option].description.lower(), f"the {place} one", f"the {place}", place}:
+            return _certain(heard, option)
+    if before.offered and answer == pack.intents[before.offered].description.lower():
+        return _certain(heard, before.offered)
+    held = chosen_holding(answer, before)
+    if held is not None:
+        slot, value = held
+        meant = Entity(slot, 0, len(heard.text), value, value, 1.0)
+        return replace(_certain(heard, "inform"), entities=(meant,))
+    if is_unknown(heard, before, pack):
+        return _certain(heard, "inform")
+    if _lacks_proof(heard, before, pack):
+        return _certain(heard, str(pack.domain.authentication.help))
+    asked = pack.slots[before.asked] if before.asked else None
+    if asked and (answer in {n.replace("_", " ") for n in asked.choices} or is_named_alone(answer, asked)):
+        return _certain(heard, "inform")
+    if before.asked or heard.entities or not all(_may_hide_a_yes(wish, pack) for wish in heard.wishes):
+        return heard
+    answer = without_thanks(answer)
+    if before.confirmation == "asked" and answer in pack.domain.consent:
+        return _certain(heard, "affirm")
+    return _certain(heard, "deny") if answer in pack.domain.refusal else heard
+
+
+def is_unknown(heard: Understanding, before: DialogueState, pack: Pack) -> bool:
+    """Whether the customer does not know what was asked for, and need not."""
+    may_skip = pack.tasks[before.task].may_skip if before.task else ()
+    if before.asked not in may_skip or heard.entities or heard.text.rstrip().endswith("?"):
+        return False
+    return says_one_of(pack.domain.unknown, heard.text)
+
+
+def _lacks_proof(heard: Understanding, before: DialogueState, pack: Pack) -> bool:
+    """Whether the customer does not know what proves who it is, and the pack has a topic for that."""
+    if pack.domain.authentication.help is None or before.asked not in proof_slots(pack) or heard.entities:
+        return False
+    vague = set(heard.wishes) <= {"inform", "remark", "deny", "unclear"}
+    return vague and says_one_of(pack.domain.unknown, heard.text)
+
+
+def _may_hide_a_yes(wish: str, pack: Pack) -> bool:
+    return wish in ("inform", "thanks") or pack.intents[wish].kind != "social"
+
+
+def _certain(heard: Understanding, intent: str) -> Understanding:
+    scores = (IntentScore(intent, 1.0), *(s for s in heard.intents if s.intent != intent))
+    return replace(heard, intents=scores, wishes=(intent,), out_of_scope=0.0)
