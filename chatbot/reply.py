@@ -74,12 +74,18 @@ class TemplateReply:
         """What there is to say, in order."""
         results = list(state.results)
         parts = []
-        for action in actions:
+        for before, action in zip((None, *actions), actions, strict=False):
+            if action.kind == "offer_more" and self._asks(before):
+                continue
             executed = results.pop(0) if action.kind in ("authenticate", "execute") and results else None
             if executed is not None and executed.earlier:
                 parts.append(Part("earlier_request", {}))
             parts.append(Part(*self._phrase(action, executed, state)))
         return parts
+
+    def _asks(self, action: Action | None) -> bool:
+        """Whether an action is an answer that is a question itself."""
+        return action is not None and action.kind == "answer" and self.pack.intents[action.argument].asks
 
     def word(self, part: Part, variant: int) -> str:
         """Raises MissingFact."""

@@ -105,6 +105,8 @@ def _check_domain(document: Document, domain: Domain) -> None:
             raise document.error(f"task '{name}' has no outcomes", "tasks", name, "outcomes")
     wishes = [name for name, intent in domain.intents.items() if intent.kind == "task"]
     for name, intent in domain.intents.items():
+        if intent.asks and intent.kind != "faq":
+            raise document.error("asks goes with kind faq alone", "intents", name, "asks")
         if intent.offers is not None and (intent.kind != "faq" or intent.offers not in wishes):
             raise document.error(
                 "offers names a task, and goes with kind faq alone", "intents", name, "offers"

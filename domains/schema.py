@@ -43,6 +43,8 @@ class Intent(Strict):
     """A short phrase that completes "You would like to …" or "You are asking about …"."""
     offers: str | None = None
     """For kind faq: the task that the answer offers."""
+    asks: bool = False
+    """For kind faq: whether the answer is a question itself, after which nothing more is asked."""
 
 
 class Slot(Strict):

@@ -12,7 +12,7 @@ from nlu.data import Example, Span
 from nlu.past import NO_PAST, Past
 
 FOLLOW_UPS = "follow_ups.yaml"
-"""Task → intent → what customers ask in its middle; a pack need not have it."""
+"""Task or question → intent → what customers say after it; a pack need not have it."""
 
 
 def load_pack_examples(pack: Pack, rng: random.Random, fillings: int = 3) -> tuple[Example, ...]:
@@ -45,31 +45,34 @@ def load_pack_examples(pack: Pack, rng: random.Random, fillings: int = 3) -> tup
     if (folder / FOLLOW_UPS).exists():
         alone = {i: [e for e in examples if e.intents == (i,)] for i in pack.intents}
         document = Document(folder / FOLLOW_UPS)
-        for task, intents in document.mapping().items():
-            if task not in pack.tasks or not alone.get(str(task)):
-                raise document.error(f"'{task}' is no task with sentences", task)
+        for before, intents in document.mapping().items():
+            if not alone.get(str(before)):
+                raise document.error(f"'{before}' is no intent with sentences", before)
             for intent, sentences in intents.items():
                 if intent not in pack.intents:
-                    raise document.error(f"'{intent}' is no intent", task, intent)
+                    raise document.error(f"'{intent}' is no intent", before, intent)
                 for index, sentence in enumerate(sentences):
                     known = len(examples)
                     for _ in range(1 if "{" in str(sentence) else fillings):
-                        add(document, sentence, (intent,), task, intent, index)
+                        add(document, sentence, (intent,), before, intent, index)
                     for place in range(known, len(examples)):
-                        context, past = _middle(str(task), alone, pack, rng)
+                        context, past = _middle(str(before), alone, pack, rng)
                         examples[place] = replace(examples[place], context=context, past=past)
     return tuple(examples)
 
 
 def _middle(
-    task: str, alone: Mapping[str, Sequence[Example]], pack: Pack, rng: random.Random
+    wish: str, alone: Mapping[str, Sequence[Example]], pack: Pack, rng: random.Random
 ) -> tuple[tuple[str, ...], Past]:
-    """What was said in the middle of a task, latest first: the wish, and up to two messages of details."""
-    slots = {*pack.tasks[task].slots, *chain.from_iterable(pack.domain.authentication.parts)}
+    """What was said before, latest first: the wish, and for a task up to two messages of its details."""
+    said = [rng.choice(alone[wish])]
+    if wish not in pack.tasks:
+        return (said[0].text,), NO_PAST
+    slots = {*pack.tasks[wish].slots, *chain.from_iterable(pack.domain.authentication.parts)}
     details = [e for e in alone["inform"] if e.spans and slots.issuperset(span.slot for span in e.spans)]
-    said = [rng.choice(alone[task]), *rng.sample(details, rng.randint(0, min(2, len(details))))]
+    said += rng.sample(details, rng.randint(0, min(2, len(details))))
     given = [span.slot for one in said for span in one.spans or ()]
-    return tuple(one.text for one in reversed(said)), NO_PAST.after((task,), given)
+    return tuple(one.text for one in reversed(said)), NO_PAST.after((wish,), given)
 
 
 def fill_sentence(

@@ -232,3 +232,11 @@ def test_that_a_conversation_opens_with_name_and_offer(pack: Pack, writer: Templ
     assert pack.domain.business in opening.text
     assert opening.text.endswith("?")
     assert opening.made_by == "template"
+
+
+def test_that_an_answer_that_asks_is_the_last_word(writer: TemplateReply) -> None:
+    state = DialogueState(turn=2)
+    asked = write(writer, state, Action("answer", "card_help"), Action("offer_more"))
+    assert asked == writer.pack.topics["card_help"].text
+    told = write(writer, state, Action("answer", "age_limit"), Action("offer_more"))
+    assert told.startswith(writer.pack.topics["age_limit"].text + " ")

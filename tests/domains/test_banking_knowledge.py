@@ -12,7 +12,7 @@ from domains.schema import PLACEHOLDER, Domain, Topic
 
 PACK = Path(__file__).parents[2] / "domains" / "banking"
 LONGEST_ANSWER = 600
-SHARED_WITH_BACKEND = frozenset({"checkbook_limit", "check_delivery", "max_accounts"})
+SHARED_WITH_BACKEND = frozenset({"max_accounts"})
 """Facts that no answer needs, kept because the demo bank works with the same values."""
 
 NUMBER_WORDS = re.compile(

@@ -101,6 +101,7 @@ def test_that_a_key_that_stands_twice_is_refused_with_the_second_line(folder: Pa
         ),
         ("  help: proof_not_at_hand", "  help: greeting", "'greeting' is no intent of kind faq"),
         ("    may_skip: [last_used_date]", "    may_skip: [address]", "the task does not need 'address'"),
+        ("  greeting: {kind: social,", "  greeting: {kind: social, asks: true,", "asks goes with kind faq"),
         ("  greeting: {kind: social,", "  greeting: {kind: social, offers: open_account,", "kind faq alone"),
         ("  charge_time: {type: time", "  charge_time: {type: choice", "choices go with type choice"),
         (

@@ -14,6 +14,7 @@ from domains.loader import load_pack
 from domains.schema import OUT_OF_SCOPE, Pack
 from nlu.data import DataError, Example, Span, load_data, thin
 from nlu.labels import LabelMap, LabelRule, label_map
+from nlu.past import NO_PAST
 from nlu.sentences import fill_sentence, load_pack_examples
 
 PLAIN = LabelMap()
@@ -367,10 +368,20 @@ def test_that_a_follow_up_comes_after_its_wish_and_details_that_the_task_needs(o
     assert {len(e.context) for e in found} == {1, 2, 3}
 
 
+def test_that_a_follow_up_to_a_question_has_no_task_before_it(own_pack: Pack) -> None:
+    write(
+        own_pack.folder / "examples" / "follow_ups.yaml",
+        "card_help:\n  report_lost_card:\n  - it was stolen\n",
+    )
+    found = [e for e in load_pack_examples(own_pack, random.Random(0)) if e.context]
+    assert [e.past for e in found] == [NO_PAST] * 3
+    assert all("card" in e.context[0].lower() for e in found)
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ("age_limit:\n  transfer_timing:\n  - how long\n", "yaml:1: 'age_limit' is no task with sentences"),
+        ("nothing:\n  transfer_timing:\n  - how long\n", "yaml:1: 'nothing' is no intent with sentences"),
         ("open_account:\n  nothing:\n  - how long\n", "yaml:2: 'nothing' is no intent"),
         ("open_account:\n  age_limit:\n  - yes\n", "put it in quotes"),
     ],
