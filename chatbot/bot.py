@@ -16,7 +16,7 @@ from chatbot.plan import Plan
 from chatbot.reply import Writer
 from dialog_policy.policy import Policies
 from dialog_policy.rules import concrete
-from domains.backend import CUSTOMER_ID, Backend, BackendError, Withdrawn
+from domains.backend import CUSTOMER_ID, Backend, BackendError, KnowsHoldings, Withdrawn
 from domains.schema import Pack
 from nlu.parser import Parser
 from nlu.understanding import Understanding
@@ -163,7 +163,7 @@ class Chatbot:
 
     def _look_up(self, plan: Plan) -> None:
         """What the customer has of what is still missing; without an answer the customer is asked for it."""
-        if wants_holdings(plan.state, self.pack):
+        if isinstance(self.backend, KnowsHoldings) and wants_holdings(plan.state, self.pack):
             try:
                 found = self.backend.holdings(str(plan.state.customer_id))
             except BackendError as error:

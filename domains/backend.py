@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 CUSTOMER_ID = "customer_id"
 """Reserved slot in which the bot passes the identity that the authentication task returned."""
@@ -67,6 +67,11 @@ class Backend(Protocol):
         Asked only where the pack's authentication says `portal: true`. Raises BackendError.
         """
         ...
+
+
+@runtime_checkable
+class KnowsHoldings(Protocol):
+    """What a backend may do besides."""
 
     def holdings(self, customer_id: str) -> Mapping[str, Sequence[Holding]]:
         """By slot, what an identified customer may mean.

@@ -58,7 +58,7 @@ class Slot(Strict):
     """For type account_number: what a customer may call an own account instead → words for it. The business
     system knows which one is meant; such a name proves nothing."""
     held: bool = False
-    """Whether the business system knows what of this an identified customer has (`Backend.holdings`)."""
+    """Whether the business system knows what of this an identified customer has (`KnowsHoldings`)."""
     cues: tuple[str, ...] = ()
     """Words before such a name by which it is known without being asked for, as in "from savings"."""
 

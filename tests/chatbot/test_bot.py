@@ -579,3 +579,12 @@ def test_that_a_bank_that_does_not_say_what_there_is_leaves_the_customer_to_say_
     bank.down = True
     assert "card number" in say("I lost my card")
     assert "what the customer has is not known" in caplog.text
+
+
+def test_that_a_backend_need_not_know_what_there_is(bot: Chatbot, bank: Bank) -> None:
+    class Silent:
+        execute, withdraw, find_customer = bank.execute, bank.withdraw, bank.bank.find_customer
+
+    bot.backend = Silent()
+    answer = Say(bot)("I lost my card", "Dana Whitfield", "4821", "my account is 4400127316")
+    assert "card number" in answer
