@@ -1,5 +1,7 @@
 """Answers whose words alone settle what they mean, whatever the NLU makes of them."""
 
+import re
+
 from domains.schema import Pack
 from nlu.understanding import Entity, IntentScore, Understanding
 from storage.changes import replace
@@ -7,6 +9,10 @@ from storage.consent import says_one_of, without_thanks
 from storage.holdings import chosen_holding
 from storage.slots import is_named_alone
 from storage.state import DialogueState, proof_slots
+
+ELLIPSIS = re.compile(
+    r"^(?:ok |okay |and |what about |how about )+(?:in |on |for |what's in |how much is in )?"
+)
 
 
 def settle(heard: Understanding, before: DialogueState, pack: Pack) -> Understanding:
@@ -22,6 +28,11 @@ def settle(heard: Understanding, before: DialogueState, pack: Pack) -> Understan
         slot, value = held
         meant = Entity(slot, 0, len(heard.text), value, value, 1.0)
         return replace(_certain(heard, "inform"), entities=(meant,))
+    asked_again = _asked_again(answer, before, pack)
+    if asked_again is not None:
+        slot, name = asked_again
+        meant = Entity(slot, 0, len(heard.text), name, None, 1.0)
+        return replace(_certain(heard, before.completed[-1]), entities=(meant,))
     if is_unknown(heard, before, pack):
         return _certain(heard, "inform")
     if _lacks_proof(heard, before, pack):
@@ -35,6 +46,17 @@ def settle(heard: Understanding, before: DialogueState, pack: Pack) -> Understan
     if before.confirmation == "asked" and answer in pack.domain.consent:
         return _certain(heard, "affirm")
     return _certain(heard, "deny") if answer in pack.domain.refusal else heard
+
+
+def _asked_again(answer: str, before: DialogueState, pack: Pack) -> tuple[str, str] | None:
+    """Slot and name where a question just answered is asked about another account, as "and savings?"."""
+    if before.task is not None or not before.offered_more or not before.completed:
+        return None
+    task, name = pack.tasks[before.completed[-1]], ELLIPSIS.sub("", answer)
+    if task.confirm or name == answer:
+        return None
+    named = (slot for slot in (*task.slots, *task.optional) if is_named_alone(name, pack.slots[slot]))
+    return next(((slot, name) for slot in named), None)
 
 
 def is_unknown(heard: Understanding, before: DialogueState, pack: Pack) -> bool:

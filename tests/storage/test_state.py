@@ -821,6 +821,18 @@ def test_that_a_never_mind_after_it_is_the_end(confirming: Talk) -> None:
     assert confirming.says("never mind", "cancel").state.goodbye
 
 
+@pytest.mark.parametrize("text", ["and savings?", "what about my savings", "ok and in savings?"])
+def test_that_a_question_is_asked_again_about_another_account(known: Talk, text: str) -> None:
+    known.says("what is my balance", "check_balance").gets("check_balance", "done").does("offer_more")
+    known.says(text, "remark")
+    assert (known.state.task, known.values) == ("check_balance", {"account_number": "savings"})
+
+
+def test_that_what_moves_money_is_not_begun_again_by_a_name(confirming: Talk) -> None:
+    confirming.says("yes", "affirm").gets("transfer_money", "done").does("offer_more")
+    assert confirming.says("and savings?", "remark").state.task is None
+
+
 # ── what a wish names by the way ──
 
 
