@@ -15,6 +15,7 @@ from torch import Tensor
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
 from moe.quantisation import dequantise
+from nlu.clauses import SECOND, arranged, clauses, may_be_two
 from nlu.engine import WeightsError, serving_model
 from nlu.model import NluConfig, NluModel, Scores
 from nlu.model_folder import CONFIG, PIECES, WEIGHTS, missing_file, write_model
@@ -27,8 +28,6 @@ from nlu.values import InvalidValue, normalise
 EMBEDDED_AT_ONCE = 64
 SEVERAL = 0.5
 """Probability of a second wish from which two are taken."""
-SECOND = 0.05
-"""Probability that the second of two wishes has at least."""
 
 
 class ModelError(Exception):
@@ -79,7 +78,21 @@ class Parser:
 
     @torch.inference_mode()
     def parse_many(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
-        """Understand messages in one batch."""
+        """Understand messages in one batch, and the clauses of those that may have two wishes in another."""
+        heard = self._read(texts, contexts)
+        requests = self.pack.requests if self.pack else ()
+        parts = {place: clauses(texts[place]) for place, one in enumerate(heard) if may_be_two(one, requests)}
+        of = [place for place, found in parts.items() if len(found) > 1 for _ in found]
+        if of:
+            read = self._read(
+                [part for place in dict.fromkeys(of) for part in parts[place]], [contexts[p] for p in of]
+            )
+            for place in dict.fromkeys(of):
+                own = [one for one, its in zip(read, of, strict=True) if its == place]
+                heard[place] = arranged(heard[place], own)
+        return heard
+
+    def _read(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
         batch = self.splitter(texts, contexts)
         scores = self.model(batch)
         logits = scores.intents / self.calibration.temperature  # (batch, intents)

@@ -27,6 +27,7 @@ from nlu.parser import (
 from nlu.past import Past
 from nlu.pieces import ContextWindow, PieceSplitter
 from nlu.tags import spans_of_path, tag_rows
+from nlu.understanding import IntentScore, Understanding
 
 TEXTS = [
     "Send $50 to my account",
@@ -49,6 +50,7 @@ def tag(parser: Parser, text: str, monkeypatch: pytest.MonkeyPatch, **slots: str
     batch = parser.splitter([text], [()])
     rows = tag_rows([Example(text, ("inform",), spans)], batch, parser.model.config.tags)
     monkeypatch.setattr(parser.model, "decode", lambda scores: rows)
+    monkeypatch.setattr("nlu.parser.may_be_two", lambda heard, requests: False)
 
 
 # ── entities ──
@@ -205,6 +207,34 @@ def test_that_a_second_wish_is_taken_only_where_it_is_likely_itself(
 
 
 # ── context ──
+
+
+def test_that_messages_read_by_clause_are_those_they_were_read_for(
+    parser: Parser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["hello there", "order checks and my balance", "hi", "my balance and then order checks"]
+    asked: list[tuple[list[str], list[tuple[str, ...]]]] = []
+
+    def read(texts: list[str], contexts: list[tuple[str, ...]]) -> list[Understanding]:
+        asked.append((list(texts), list(contexts)))
+        first, second = ("order_checks", "check_balance")
+        scores = {
+            True: (IntentScore(first, 0.9), IntentScore(second, 0.8)),
+            False: (IntentScore("greeting", 0.9), IntentScore(first, 0.01)),
+        }
+        clause = {"order checks": (IntentScore(first, 0.99),), "my balance": (IntentScore(second, 0.99),)}
+        found = [clause.get(text, scores[" and " in text]) for text in texts]
+        return [Understanding(text, one, (first,), (), 0.0) for text, one in zip(texts, found, strict=True)]
+
+    monkeypatch.setattr(parser, "_read", read)
+    found = parser.parse_many(texts, [(name,) for name in "abcd"])
+    assert asked[1] == (
+        ["order checks", "my balance", "my balance", "order checks"],
+        [("b",), ("b",), ("d",), ("d",)],
+    )
+    assert found[1].wishes == ("order_checks", "check_balance")
+    assert found[3].wishes == ("check_balance", "order_checks")
+    assert [found[i].wishes for i in (0, 2)] == [("order_checks",)] * 2
 
 
 def test_that_the_question_just_asked_stands_first_in_the_context(
