@@ -1,8 +1,10 @@
 """From a customer's text to an Understanding, with a trained model."""
 
 import json
+import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,14 @@ from torch import Tensor
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
 from moe.quantisation import dequantise
-from nlu.clauses import SECOND, arranged, clauses, may_be_two
+from nlu.clauses import CLEAR, SECOND, arranged, clauses, may_be_two
 from nlu.engine import WeightsError, serving_model
 from nlu.model import NluConfig, NluModel, Scores
 from nlu.model_folder import CONFIG, PIECES, WEIGHTS, missing_file, write_model
 from nlu.past import NO_PAST, Past
 from nlu.pieces import ContextWindow, PieceSplitter
+from nlu.sentences import load_pack_examples
+from nlu.spelling import Speller
 from nlu.tags import spans_of_path
 from nlu.understanding import Entity, IntentScore, Understanding
 from nlu.values import InvalidValue, normalise
@@ -78,8 +82,13 @@ class Parser:
 
     @torch.inference_mode()
     def parse_many(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
-        """Understand messages in one batch, and the clauses of those that may have two wishes in another."""
+        """Understand messages in one batch.
+
+        Those that are not clear and not spelt right are read again as they may be meant, and those that may
+        have two wishes clause by clause.
+        """
         heard = self._read(texts, contexts)
+        texts = self._respelt(texts, contexts, heard)
         requests = self.pack.requests if self.pack else ()
         parts = {place: clauses(texts[place]) for place, one in enumerate(heard) if may_be_two(one, requests)}
         of = [place for place, found in parts.items() if len(found) > 1 for _ in found]
@@ -91,6 +100,35 @@ class Parser:
                 own = [one for one, its in zip(read, of, strict=True) if its == place]
                 heard[place] = arranged(heard[place], own)
         return heard
+
+    def _respelt(
+        self, texts: Sequence[str], contexts: Sequence[Sequence[str]], heard: list[Understanding]
+    ) -> list[str]:
+        """The texts as they are understood; puts what is clearer as it may be meant into `heard`."""
+        unclear = [i for i, one in enumerate(heard) if not one.wishes or one.top.probability < CLEAR]
+        respelt = list(texts)
+        if self.speller is None or not unclear:
+            return respelt
+        meant = {i: self.speller.correct(texts[i]) for i in unclear}
+        changed = [i for i in unclear if meant[i] != texts[i]]
+        if changed:
+            read = self._read([meant[i] for i in changed], [contexts[i] for i in changed])
+            for i, one in zip(changed, read, strict=True):
+                if one.top.probability > heard[i].top.probability:
+                    respelt[i] = meant[i]
+                    heard[i] = replace(
+                        heard[i], intents=one.intents, wishes=one.wishes, out_of_scope=one.out_of_scope
+                    )
+        return respelt
+
+    @cached_property
+    def speller(self) -> Speller | None:
+        """By the pack's own sentences; they are read when the first unclear message comes."""
+        if self.pack is None or not (self.pack.folder / "examples").is_dir():
+            return None
+        sentences = load_pack_examples(self.pack, random.Random(0))
+        texts = (one.text for one in sentences if OUT_OF_SCOPE not in one.intents)
+        return Speller(texts, self.splitter.words)
 
     def _read(self, texts: Sequence[str], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
         batch = self.splitter(texts, contexts)

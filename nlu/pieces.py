@@ -71,6 +71,8 @@ class PieceSplitter:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         ids = self._tokenizer.get_vocab()
+        self.words = frozenset(piece for piece in ids if piece.isalpha())
+        """Words that are one piece."""
         try:
             self.cls, self.sep, self.unknown = ids["[CLS]"], ids["[SEP]"], ids["[UNK]"]
         except KeyError as error:

@@ -30,7 +30,7 @@ class Understanding:
     intents: tuple[IntentScore, ...]
     """Most probable first; several probabilities may be high where a message has several wishes."""
     wishes: tuple[str, ...]
-    """The intents that the message is taken to carry: one, or the more probable of two first."""
+    """The intents that the message is taken to carry: one, or two in the order in which they stand."""
     entities: tuple[Entity, ...]
     out_of_scope: float
     """Probability that the message is nothing this pack deals with."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from domains.schema import Slot
 from nlu.dates import read_date, read_time
 from nlu.numbers import UNITS, read_amount, read_numbers
+from nlu.spelling import COMMON, Speller
 
 FILLERS = re.compile(
     r"^(?:it'?s|it is|its|my name is|i am|i'm|im|this is|on|at|around|about|the|is|for|name)\b[:\s]*", re.I
@@ -110,9 +111,17 @@ def _count(text: str) -> str:
     return str(int(numbers[0]))
 
 
+DATE_WORDS = (
+    "yesterday today tonight last week month days ago morning afternoon evening before january february "
+    "march april june july august september october november december monday tuesday wednesday thursday "
+    "friday saturday sunday"
+)
+DATE_SPELLER = Speller([DATE_WORDS] * COMMON, frozenset())
+
+
 def _date(text: str, today: date) -> str:
     try:
-        found = read_date(text, today)
+        found = read_date(text, today) or read_date(DATE_SPELLER.correct(text), today)
     except ValueError:
         raise InvalidValue("that day is not in the calendar") from None
     if found is None:

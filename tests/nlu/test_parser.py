@@ -227,6 +227,7 @@ def test_that_messages_read_by_clause_are_those_they_were_read_for(
         return [Understanding(text, one, (first,), (), 0.0) for text, one in zip(texts, found, strict=True)]
 
     monkeypatch.setattr(parser, "_read", read)
+    monkeypatch.setitem(vars(parser), "speller", None)
     found = parser.parse_many(texts, [(name,) for name in "abcd"])
     assert asked[1] == (
         ["order checks", "my balance", "my balance", "order checks"],
@@ -248,6 +249,7 @@ def test_that_the_question_just_asked_stands_first_in_the_context(
         return splitter(texts, contexts)
 
     monkeypatch.setattr(parser, "splitter", spy)
+    monkeypatch.setitem(vars(parser), "speller", None)
     parser.parse("4821", ["send $50"], asked="ssn")
     parser.parse("4821", ["send $50"])
     assert seen == [[["last four digits of your Social Security number?", "send $50"]], [["send $50"]]]

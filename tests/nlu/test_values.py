@@ -165,6 +165,14 @@ def test_that_a_day_of_the_month_skips_months_without_it_and_goes_into_last_year
 
 
 @pytest.mark.parametrize(
+    ("text", "day"),
+    [("yesterdy i think", "2026-11-21"), ("last firday", "2026-11-20"), ("novmber 3", "2026-11-03")],
+)
+def test_that_a_misspelt_day_is_read(text: str, day: str) -> None:
+    assert read("date", text) == day
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "tomorrow",
