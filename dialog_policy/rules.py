@@ -24,6 +24,8 @@ CERTAIN = 0.9
 """Probability above which a wish is not put in question."""
 FAREWELL = 0.8
 """Probability of a goodbye to which the bot says goodbye without asking whether there is anything else."""
+CLEAR_QUESTION = 0.8
+"""Probability of a question above which it is answered before the bot asks for anything."""
 UNANSWERED = 0.3
 """Out-of-scope score above which the bot may say that it cannot help."""
 NO_TASK = "there is no task"
@@ -83,6 +85,12 @@ def _person_needed(state: DialogueState) -> str:
 def _refusal(action: Action, state: DialogueState, pack: Pack) -> str:
     if not action.waits and state.step >= MAX_STEPS:
         return f"after {MAX_STEPS} actions the customer has the word"
+    if (
+        action.kind in ("ask", "identify", "confirm")
+        and state.step < MAX_STEPS
+        and _asks_clearly(state, pack)
+    ):
+        return "the question comes first"
     match action.kind:
         case "greet":
             return "" if state.greeting else "there is no greeting to return"
@@ -134,6 +142,11 @@ def _refusal(action: Action, state: DialogueState, pack: Pack) -> str:
             return _not_to_ask(action.argument, state, pack)
         case "handoff":
             return ""
+
+
+def _asks_clearly(state: DialogueState, pack: Pack) -> bool:
+    """Whether the message held a question that was surely heard; its answer costs no message."""
+    return state.question in pack.topics and state.question_confidence >= CLEAR_QUESTION
 
 
 def may_execute(state: DialogueState, pack: Pack) -> bool:

@@ -26,6 +26,7 @@ def random_state(pack: Pack, rng: random.Random) -> DialogueState:
         slots=slots,
         invalid=faulty,
         question=rng.choice(["age_limit", "thanks", None, None]),
+        question_confidence=rng.random(),
         alternatives=rng.choice([(), ("transfer_money", "age_limit")]),
         confirmation=rng.choice(["none", "asked", "given"]),
         customer_id=rng.choice([None, "1"]),
@@ -274,3 +275,23 @@ def test_that_a_doubtful_wish_for_a_person_is_either_granted_or_asked_about(pack
     mask = allowed(state, pack, action_set(pack))
     can = {action.kind for action, ok in zip(action_set(pack), mask, strict=True) if ok}
     assert can == {"clarify", "handoff"}
+
+
+def test_that_a_clear_question_is_answered_before_anything_is_asked(pack: Pack) -> None:
+    amount, account = SlotValue("50", 0.9, 1), SlotValue("4400127324", 0.9, 1)
+    state = DialogueState(
+        turn=2,
+        customer_id="1",
+        task="transfer_money",
+        slots={"transfer_amount": amount, "target_account_number": account},
+        confirmation="asked",
+        question="transfer_timing",
+        question_confidence=0.95,
+        top_probability=0.95,
+    )
+    asking = {Action("confirm"), Action("ask", "transfer_amount")}
+    assert not asking & permitted(state, pack)
+    assert Action("answer") in permitted(state, pack)
+    assert Action("confirm") in permitted(replace(state, question_confidence=0.5), pack)
+    assert Action("confirm") in permitted(replace(state, question="remark"), pack)
+    assert Action("confirm") in permitted(replace(state, question=None), pack)
