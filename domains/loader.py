@@ -107,9 +107,9 @@ def _check_domain(document: Document, domain: Domain) -> None:
     for name, intent in domain.intents.items():
         if intent.asks and intent.kind != "faq":
             raise document.error("asks goes with kind faq alone", "intents", name, "asks")
-        if intent.offers is not None and (intent.kind != "faq" or intent.offers not in wishes):
+        if intent.offers is not None and (intent.kind != "faq" or intent.offers not in (*wishes, "human")):
             raise document.error(
-                "offers names a task, and goes with kind faq alone", "intents", name, "offers"
+                "offers names a task or human, and goes with kind faq alone", "intents", name, "offers"
             )
 
 

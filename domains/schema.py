@@ -42,7 +42,7 @@ class Intent(Strict):
     description: str
     """A short phrase that completes "You would like to …" or "You are asking about …"."""
     offers: str | None = None
-    """For kind faq: the task that the answer offers."""
+    """For kind faq: the task that the answer offers, or human for a person."""
     asks: bool = False
     """For kind faq: whether the answer is a question itself, after which nothing more is asked."""
 

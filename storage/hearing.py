@@ -80,6 +80,8 @@ def _take_wishes(
     elif tasks:
         state = _take_tasks(state, tasks, probability[tasks[0]], heard, pack)
     elif before.offered and not (before.task or requests) and _takes_up(before.offered, wishes, heard, pack):
+        if before.offered == PERSON:
+            return replace(state, wants_person=True)
         return replace(state, task=before.offered, task_confidence=1.0)
     for wish in wishes:
         kind = pack.intents[wish].kind
@@ -122,11 +124,12 @@ def _take_more(state: DialogueState, probability: float, heard: Understanding, p
     return state
 
 
-def _takes_up(task: str, wishes: tuple[str, ...], heard: Understanding, pack: Pack) -> bool:
+def _takes_up(offered: str, wishes: tuple[str, ...], heard: Understanding, pack: Pack) -> bool:
     """Whether the customer wants what was offered: says yes, or goes on with its details."""
     if "affirm" in wishes:
         return is_bare(heard.text, pack.domain.more)
-    return "inform" in wishes and any(entity.slot in pack.tasks[task].slots for entity in heard.entities)
+    details = pack.tasks[offered].slots if offered in pack.tasks else ()
+    return "inform" in wishes and any(entity.slot in details for entity in heard.entities)
 
 
 def _take_wish_for_person(

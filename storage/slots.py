@@ -9,6 +9,7 @@ from domains.schema import Pack, Slot
 from nlu.numbers import UNITS
 from nlu.understanding import Entity, Understanding
 from nlu.values import InvalidValue, normalise, only_option
+from storage.consent import says_one_of
 
 FAMILIES = (
     frozenset({"ssn_last4", "card_number", "account_number"}),
@@ -231,6 +232,8 @@ def _whole_message(text: str, asked: str, remark: bool, pack: Pack) -> str | Non
     slot = pack.slots[asked]
     if (slot.type not in WHOLE_MESSAGE and not slot.names) or len(text) > 120 or text.rstrip().endswith("?"):
         return None
+    if slot.type in ("person_name", "address", "text") and says_one_of(pack.domain.unknown, text):
+        return None  # "I don't know the ZIP code"
     if remark and slot.type == "person_name" and len(text.split()) < 2:  # "nice" is nobody's name
         return None
     try:

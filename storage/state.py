@@ -86,7 +86,7 @@ class DialogueState:
     offered_more: bool = False
     """The last thing the bot asked is whether there is anything else."""
     offered: str | None = None
-    """The task that the answer to the last question offered."""
+    """What the answer to the last question offered: a task, or a person."""
     results: tuple[Result, ...] = ()
     """What was executed since the last message."""
     completed: tuple[str, ...] = ()

@@ -800,6 +800,25 @@ def test_that_a_question_beside_it_is_answered_as_what_it_is(talk: Talk) -> None
     assert talk.state.question == "why_verify_identity"
 
 
+@pytest.mark.parametrize("text", ["I don't know the zip", "not sure yet"])
+def test_that_not_knowing_is_no_address(known: Talk, text: str) -> None:
+    known.says("I moved", "update_address").asks("address").says(text, "inform")
+    assert "address" not in known.values
+
+
+def test_that_a_yes_to_the_offer_of_a_person_gets_one(known: Talk) -> None:
+    known.says("my transfer never arrived", "transfer_not_received_by_recipient")
+    known.does("answer", "transfer_not_received_by_recipient").does("offer_more")
+    assert known.state.offered == "human"
+    assert known.says("yes please", "affirm").state.wants_person
+
+
+def test_that_a_detail_after_the_offer_of_a_person_is_no_yes(known: Talk) -> None:
+    known.says("I want to complain", "complaint").does("answer", "complaint").does("offer_more")
+    known.says("it was 50 dollars", "inform", charge_amount="50 dollars")
+    assert not known.state.wants_person
+
+
 # ── what was done just now ──
 
 
