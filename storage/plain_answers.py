@@ -10,6 +10,8 @@ from storage.holdings import chosen_holding
 from storage.slots import is_named_alone
 from storage.state import DialogueState, proof_slots
 
+EVEN = 0.5
+"""Probability below which something else is likelier than a wish."""
 ELLIPSIS = re.compile(
     r"^(?:ok |okay |and |what about |how about )+(?:in |on |for |what's in |how much is in )?"
 )
@@ -37,6 +39,8 @@ def settle(heard: Understanding, before: DialogueState, pack: Pack) -> Understan
         return _certain(heard, "inform")
     if _lacks_proof(heard, before, pack):
         return _certain(heard, str(pack.domain.authentication.help))
+    if _answers_beside(heard, before, pack):
+        return _certain(heard, "inform")
     asked = pack.slots[before.asked] if before.asked else None
     if asked and (answer in {n.replace("_", " ") for n in asked.choices} or is_named_alone(answer, asked)):
         return _certain(heard, "inform")
@@ -73,6 +77,14 @@ def _lacks_proof(heard: Understanding, before: DialogueState, pack: Pack) -> boo
         return False
     vague = set(heard.wishes) <= {"inform", "remark", "deny", "unclear"}
     return vague and says_one_of(pack.domain.unknown, heard.text)
+
+
+def _answers_beside(heard: Understanding, before: DialogueState, pack: Pack) -> bool:
+    """Whether an answer with a value only sounds a little like another wish, as "I have no card any more, but
+    my account is 7316" does."""
+    wishes = set(heard.wishes) - {"inform"}
+    other = bool(wishes) and wishes <= pack.tasks.keys() - {before.task}
+    return before.asked is not None and other and bool(heard.entities) and heard.top.probability < EVEN
 
 
 def _may_hide_a_yes(wish: str, pack: Pack) -> bool:
