@@ -181,7 +181,8 @@ def act(state: DialogueState, action: Action, pack: Pack) -> DialogueState:
             return replace(state, greeted=True, greeting=False)
         case "answer":
             intent = pack.intents.get(state.question or "")
-            return replace(state, question=None, offered=None if state.task or not intent else intent.offers)
+            offered = None if state.task or not intent else intent.offers
+            return replace(state, question=None, offered=offered, out_of_scope=0.0)  # nothing to decline
         case "decline":
             return replace(state, out_of_scope=0.0)
         case "cancel":

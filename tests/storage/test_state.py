@@ -887,6 +887,12 @@ def test_that_a_message_out_of_scope_is_seen_as_such(known: Talk) -> None:
     assert known.does("decline").state.out_of_scope == 0.0
 
 
+def test_that_what_was_answered_is_not_declined_as_well(known: Talk) -> None:
+    heard = understood("it says declined", ["declined_card_payment"], {}, 0.6, outside=0.35)
+    known.state = hear(known.state, heard, known.pack)
+    assert known.does("answer", "declined_card_payment").state.out_of_scope == 0.0
+
+
 def test_that_insults_add_up_and_get_an_answer(known: Talk) -> None:
     known.says("you idiot", "insult")
     assert (known.state.upset, known.state.question) == (1, "insult")
