@@ -99,6 +99,8 @@ def _refusal(action: Action, state: DialogueState, pack: Pack) -> str:
         case "decline":
             if state.question is not None:
                 return "a question is open"
+            if state.alternatives:
+                return "the message had a wish"
             return "" if state.out_of_scope >= UNANSWERED else "the message is in scope"
         case "cancel":
             return "" if state.cancelled else "the customer took nothing back"

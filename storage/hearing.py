@@ -82,7 +82,7 @@ def _take_wishes(
     elif before.offered and not (before.task or requests) and _takes_up(before.offered, wishes, heard, pack):
         if before.offered == PERSON:
             return replace(state, wants_person=True)
-        return replace(state, task=before.offered, task_confidence=1.0)
+        return replace(state, task=before.offered, task_confidence=1.0, out_of_scope=0.0)
     for wish in wishes:
         kind = pack.intents[wish].kind
         if kind == "faq":
@@ -129,7 +129,7 @@ def _takes_up(offered: str, wishes: tuple[str, ...], heard: Understanding, pack:
     if "affirm" in wishes:
         return is_bare(heard.text, pack.domain.more)
     details = pack.tasks[offered].slots if offered in pack.tasks else ()
-    return "inform" in wishes and any(entity.slot in details for entity in heard.entities)
+    return "deny" not in wishes and any(entity.slot in details for entity in heard.entities)
 
 
 def _take_wish_for_person(

@@ -65,7 +65,11 @@ def fill(
     filled, invalid = dict(slots), dict[str, str]()
     taken: set[str] = set()
     entities = [part for entity in heard.entities for part in _apart(entity, heard, wanted, slots, pack)]
+    cued = {name: told for name in wanted if (told := _cued(heard.text, pack.slots[name]))}
+    named = {words for words, _ in cued.values()}
     for entity in sorted(entities, key=lambda entity: -entity.confidence):
+        if entity.text.lower().removeprefix("my ") in named:
+            continue  # "to savings" is no amount, whatever was asked for
         others = {other.slot for other in entities if other is not entity}
         name = _slot_for(entity, heard.text, others, taken, {*filled}, wanted, asked, pack)
         try:
@@ -74,18 +78,26 @@ def fill(
         except InvalidValue as problem:
             if name in wanted:
                 invalid[name] = str(problem)
-    for name in wanted:
-        if name not in taken and (value := _cued(heard.text, pack.slots[name])):
+    for name, (_, value) in cued.items():
+        if name not in taken:
             filled[name] = SlotValue(value, 0.9, turn)
             taken.add(name)
     for name in chain.from_iterable(pack.tasks[wish].slots for wish in wishes if wish in pack.tasks):
         if name not in filled and (option := only_option(pack.slots[name], heard.text)):
             filled[name] = SlotValue(option, 0.5, turn)  # "my card expired"
+    if asked and pack.slots[asked].type in ("person_name", "address", "text") and not taken:
+        asked = _dated(heard.text, wanted, filled, pack) or asked
     if asked and not taken and asked not in invalid and set(wishes) <= {"inform", "remark"}:
         found = _whole_message(heard.text, asked, "remark" in wishes, pack)
         if found is not None:
             filled[asked] = SlotValue(found, 0.5, turn)
     return filled, {name: problem for name, problem in invalid.items() if name not in taken}
+
+
+def _dated(text: str, wanted: tuple[str, ...], filled: Mapping[str, SlotValue], pack: Pack) -> str | None:
+    """The open slot that a day answers though something else was asked for: "yesterday" is nobody's name."""
+    days = (name for name in wanted if pack.slots[name].type == "date" and name not in filled)
+    return next((name for name in days if _is_valid(pack.slots[name], text)), None)
 
 
 def is_cued(entity: Entity, text: str, pack: Pack) -> bool:
@@ -107,10 +119,10 @@ def is_named_alone(text: str, slot: Slot) -> bool:
     return " ".join(re.findall(r"\w+", bare)) in words
 
 
-def _cued(text: str, slot: Slot) -> str | None:
-    """The account that a cue names, as "savings" in "move it from my savings account"."""
+def _cued(text: str, slot: Slot) -> tuple[str, str] | None:
+    """The words and the account that a cue names, as "savings" in "move it from my savings account"."""
     found = slot.cued.search(text.lower()) if slot.cued else None
-    return normalise(slot, found[1]) if found else None
+    return (found[1], normalise(slot, found[1])) if found else None
 
 
 def _apart(

@@ -295,3 +295,9 @@ def test_that_a_clear_question_is_answered_before_anything_is_asked(pack: Pack) 
     assert Action("confirm") in permitted(replace(state, question_confidence=0.5), pack)
     assert Action("confirm") in permitted(replace(state, question="remark"), pack)
     assert Action("confirm") in permitted(replace(state, question=None), pack)
+
+
+def test_that_a_message_with_a_wish_is_not_declined(pack: Pack) -> None:
+    state = DialogueState(turn=1, task="dispute_charge", alternatives=("dispute_charge",), out_of_scope=0.4)
+    assert Action("decline") not in permitted(state, pack)
+    assert Action("decline") in permitted(DialogueState(turn=1, out_of_scope=0.4), pack)

@@ -819,6 +819,29 @@ def test_that_a_detail_after_the_offer_of_a_person_is_no_yes(known: Talk) -> Non
     assert not known.state.wants_person
 
 
+def test_that_a_name_behind_a_cue_is_nothing_else(known: Talk) -> None:
+    known.says("I want to send money", "transfer_money").asks("transfer_amount")
+    known.says("to savings", "inform", transfer_amount="savings")
+    assert (known.values, known.state.invalid) == ({"target_account_number": "savings"}, {})
+
+
+def test_that_the_details_of_what_was_offered_begin_it_whatever_else_is_heard(known: Talk) -> None:
+    known.says("I was charged twice", "transaction_charged_twice")
+    known.does("answer", "transaction_charged_twice").does("offer_more")
+    heard = understood("by a restaurant, 42.18", (), {"charge_amount": "42.18"}, 0.3, outside=0.6)
+    known.state = hear(known.state, heard, known.pack)
+    assert (known.state.task, known.values) == ("dispute_charge", {"charge_amount": "42.18"})
+    assert known.state.out_of_scope == 0.0
+
+
+def test_that_a_day_is_nobodys_name(talk: Talk) -> None:
+    talk.says("dispute a charge of $5", "dispute_charge", charge_amount="$5").asks("name")
+    talk.says("yesterday", "inform")
+    assert set(talk.values) == {"charge_amount", "charge_date"}
+    talk.asks("name").says("April May Summers", "inform")
+    assert talk.values["name"] == "April May Summers"
+
+
 # ── what was done just now ──
 
 
