@@ -8,7 +8,7 @@ from nlu.understanding import IntentScore, Understanding
 from storage.changes import replace
 from storage.consent import begins_with_yes, consents, is_bare, says_one_of, says_yes
 from storage.plain_answers import is_unknown, settle
-from storage.slots import SlotValue, fill, is_cued, names_account, relevant_slots
+from storage.slots import SlotValue, fill, is_cued, may_be, names_account, relevant_slots
 from storage.state import PERSON, DialogueState, proof_slots
 
 CAPABILITIES = "capabilities"
@@ -245,7 +245,7 @@ def _corrections(heard: Understanding, state: DialogueState, pack: Pack) -> Unde
             s
             for s in open_slots
             if s in {*state.slots, *state.skipped}
-            and (pack.slots[s].type == kind or names_account(entity, pack.slots[s], pack))
+            and (may_be(kind, pack.slots[s].type) or names_account(entity, pack.slots[s], pack))
         ]
         corrects = refused and entity.slot not in state.slots and not is_cued(entity, heard.text, pack)
         meant = shown[0] if len(shown) == 1 and (corrects or entity.slot not in known) else entity.slot

@@ -106,6 +106,11 @@ def is_cued(entity: Entity, text: str, pack: Pack) -> bool:
     return any(words[-len(cue.split()) :] == cue.split() for cue in pack.slots[entity.slot].cues)
 
 
+def may_be(kind: str, other: str) -> bool:
+    """Whether a value that was heard as of one type may be of another: "4455" is of a card or an account."""
+    return kind == other or {kind, other} <= FAMILIES[0]
+
+
 def names_account(entity: Entity, slot: Slot, pack: Pack) -> bool:
     """Whether "savings" is an account where the NLU took it for a kind to choose."""
     kind = pack.slots[entity.slot].type

@@ -842,6 +842,14 @@ def test_that_a_day_is_nobodys_name(talk: Talk) -> None:
     assert talk.values["name"] == "April May Summers"
 
 
+def test_that_digits_after_a_no_correct_the_only_number_that_was_read_out(known: Talk) -> None:
+    known.says("my card 6525 is gone, used it yesterday", "report_lost_card", card_number="6525")
+    known.asks("last_used_date").says("yesterday", "inform", last_used_date="yesterday")
+    known.does("confirm", "report_lost_card").says("no, 4455", "inform", ssn="4455")
+    assert known.values["card_number"] == "4455"
+    assert known.state.confirmation == "none"
+
+
 # ── what was done just now ──
 
 
