@@ -1,12 +1,13 @@
 """What people and programs send by mistake or on purpose: a clear answer, and the conversation goes on."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
-from sqlalchemy import text
+from sqlalchemy import event
 
 from chatbot.api import create_api
 from chatbot.bot import Chatbot
@@ -112,9 +113,13 @@ def test_that_a_database_turned_read_only_is_a_503_and_loses_nothing(
     assert send(client, path, "hello").status_code == 200
     before = client.get(path).json()["messages"]
     engine = bot.store.engine
-    with engine.connect() as connection:
-        connection.execute(text("PRAGMA query_only = ON"))
+
+    def lock(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA query_only = ON")
+
+    event.listen(engine, "checkout", lock)
     response = send(client, path, "what is my balance")
+    event.remove(engine, "checkout", lock)
     assert response.status_code == 503
     assert response.headers["retry-after"]
     assert "Traceback" not in response.text

@@ -137,7 +137,7 @@ def test_that_all_that_is_missing_of_a_proof_is_asked_for_by_name(writer: Templa
     name_and_ssn = "your full name, the last four digits of your Social Security number, "
     for variant in VARIANTS:
         text = write(writer, DialogueState(task="check_balance"), Action("identify"), variant=variant)
-        assert f"{name_and_ssn}your card number or account number (the last four digits" in text
+        assert f"{name_and_ssn}and your card number or account number (the last four digits" in text
         slots = {"account_number": SLOTS["account_number"]}
         rest = DialogueState(task="check_balance", slots=slots)
         text = write(writer, rest, Action("identify"), variant=variant)
