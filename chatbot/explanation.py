@@ -69,7 +69,9 @@ class Explanation:
     values: tuple[tuple[str, str, float], ...]
     """Slot, what was written, confidence."""
     words: tuple[str, ...]
-    """Those of the message, as they may be shown; a column each in `nlu`."""
+    """Those that were read, as they may be shown; a column each in `nlu`."""
+    respelt: bool
+    """Whether they are spelt as they may be meant, and not as they were written."""
     nlu: nlu_explanation.Explanation | None
     """By the model that serves now; None where it was not read from a folder."""
     changed: bool
@@ -98,7 +100,9 @@ class Explainer:
         played = look_at(self.engine, self.pack.name, conversation_id, turn, staff)
         kept = played.record
         secrets = _secrets(played, self.pack)
-        nlu = self._understand(played)
+        parser, read = self._full_precision(), kept.understanding.read_as or kept.text
+        before = (played.before.recent, played.before.asked, played.before.past)
+        nlu = nlu_explanation.explain(parser, read, *before) if parser else None
         return Explanation(
             conversation_id=conversation_id,
             turn=turn,
@@ -114,9 +118,10 @@ class Explainer:
                 for one in kept.understanding.entities
                 if one.slot in self.pack.slots
             ),
-            words=shown_words(kept.text, nlu.spans, secrets) if nlu else (),
+            words=shown_words(read, nlu.spans, secrets) if nlu else (),
+            respelt=bool(kept.understanding.read_as),
             nlu=nlu,
-            changed=nlu is not None and _differs(nlu, kept.understanding),
+            changed=parser is not None and _differs(parser.parse(kept.text, *before), kept.understanding),
             steps=self._decide(played),
             executions=tuple((one.task, one.outcome or "no answer") for one in kept.executions),
             replies=tuple(
@@ -124,16 +129,15 @@ class Explainer:
             ),
         )
 
-    def _understand(self, played: PlayedTurn) -> nlu_explanation.Explanation | None:
+    def _full_precision(self) -> Parser | None:
+        """The model that serves, with gradients; None where it was not read from a folder."""
         folder = self.bot.parser.folder
         if folder is None:
             return None
         with self._loading:
             if self._parser is None:
                 self._parser = load_parser(folder, self.pack, full_precision=True)
-            before = played.before
-            text = played.record.text
-            return nlu_explanation.explain(self._parser, text, before.recent, before.asked, before.past)
+            return self._parser
 
     def _decide(self, played: PlayedTurn) -> tuple[Step, ...]:
         """The turn's decisions; the states in which they were taken are found by playing it again."""
@@ -235,9 +239,10 @@ def _scores(heard: Understanding) -> tuple[IntentScore, ...]:
     return tuple(sorted((*heard.intents, outside), key=lambda score: -score.probability))
 
 
-def _differs(nlu: nlu_explanation.Explanation, heard: Understanding) -> bool:
+def _differs(now: Understanding, heard: Understanding) -> bool:
     then = {score.intent: score.probability for score in _scores(heard)}
-    return abs(then.get(nlu.intent, 0.0) - nlu.probability) > ALIKE
+    likeliest = _scores(now)[0]
+    return abs(then.get(likeliest.intent, 0.0) - likeliest.probability) > ALIKE
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Probabilities that mean what they say, and the threshold above which a message is out of scope."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,7 +10,6 @@ from torch.nn import functional as F
 from domains.schema import OUT_OF_SCOPE
 from nlu.data import Example
 from nlu.model import NluModel
-from nlu.parser import Calibration, outside_scores, strangeness
 from nlu.pieces import PieceSplitter
 
 FALSE_REJECTS = 0.01
@@ -18,6 +18,18 @@ LEAST_DOUBT = 0.75
 """Where there were no out-of-scope examples: no message is rejected whose best intent has a quarter."""
 SPREAD = 0.12
 """Of the logarithm of the temperatures that models of one kind need."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Found on held-out training data."""
+
+    temperature: float = 1.0
+    out_of_scope_threshold: float = 0.5
+    doubt: bool = False
+    """Whether no example was out of scope, so that doubt about all intents has to stand for it."""
+    strangeness: float | None = None
+    """How strange a message may be before it is out of scope; models without it go by the probability."""
 
 
 @torch.inference_mode()
@@ -61,6 +73,30 @@ def calibrate(
 def _exceeded_by_few(scores: Tensor) -> float:
     """The lowest score that at most FALSE_REJECTS of these in-scope messages exceed."""
     return float(scores.quantile(1 - FALSE_REJECTS))
+
+
+def outside_scores(logits: Tensor, intents: Sequence[str], calibration: Calibration) -> Tensor:
+    """logits (…, intents) by the temperature → (…) how likely a message is out of scope."""
+    if calibration.strangeness is not None:
+        return (strangeness(logits, intents) - calibration.strangeness).sigmoid()
+    probabilities = logits.softmax(-1)
+    if not calibration.doubt:
+        return probabilities[..., intents.index(OUT_OF_SCOPE)]
+    return 1 - _best_inside(probabilities, intents)
+
+
+def strangeness(logits: Tensor, intents: Sequence[str]) -> Tensor:
+    """logits (…, intents) → (…) how little a message resembles what was learnt.
+
+    That is, how low even the best logit is (Hendrycks et al. 2022), and some of what speaks for none: the
+    examples out of scope are few, and show only some of what it may be.
+    """
+    return 0.25 * logits[..., intents.index(OUT_OF_SCOPE)] - _best_inside(logits, intents)
+
+
+def _best_inside(scores: Tensor, intents: Sequence[str]) -> Tensor:
+    """scores (…, intents) → (…) the highest of an intent that is in scope."""
+    return scores[..., [place for place, name in enumerate(intents) if name != OUT_OF_SCOPE]].amax(-1)
 
 
 def expected_calibration_error(confidences: Tensor, right: Tensor, bins: int = 15) -> float:

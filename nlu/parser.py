@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig
 from moe.quantisation import dequantise
+from nlu.calibration import Calibration, outside_scores
 from nlu.clauses import CLEAR, SECOND, arranged, clauses, may_be_two
 from nlu.engine import WeightsError, serving_model
 from nlu.model import NluConfig, NluModel, Scores
@@ -36,18 +36,6 @@ SEVERAL = 0.5
 
 class ModelError(Exception):
     """A model folder that cannot be used; the message names the file and what to do."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Found on held-out training data."""
-
-    temperature: float = 1.0
-    out_of_scope_threshold: float = 0.5
-    doubt: bool = False
-    """Whether no example was out of scope, so that doubt about all intents has to stand for it."""
-    strangeness: float | None = None
-    """How strange a message may be before it is out of scope; models without it go by the probability."""
 
 
 class Parser:
@@ -87,10 +75,13 @@ class Parser:
         Those that are not clear and not spelt right are read again as they may be meant, and those that may
         have two wishes clause by clause.
         """
-        heard = self._read(texts, contexts)
-        texts = self._respelt(texts, contexts, heard)
+        heard = self._respelt(self._read(texts, contexts), contexts)
         requests = self.pack.requests if self.pack else ()
-        parts = {place: clauses(texts[place]) for place, one in enumerate(heard) if may_be_two(one, requests)}
+        parts = {
+            place: clauses(one.read_as or texts[place])
+            for place, one in enumerate(heard)
+            if may_be_two(one, requests)
+        }
         of = [place for place, found in parts.items() if len(found) > 1 for _ in found]
         if of:
             read = self._read(
@@ -101,25 +92,20 @@ class Parser:
                 heard[place] = arranged(heard[place], own)
         return heard
 
-    def _respelt(
-        self, texts: Sequence[str], contexts: Sequence[Sequence[str]], heard: list[Understanding]
-    ) -> list[str]:
-        """The texts as they are understood; puts what is clearer as it may be meant into `heard`."""
+    def _respelt(self, heard: list[Understanding], contexts: Sequence[Sequence[str]]) -> list[Understanding]:
+        """The same messages, the unclear ones as they may be meant where that is clearer."""
         unclear = [i for i, one in enumerate(heard) if not one.wishes or one.top.probability < CLEAR]
-        respelt = list(texts)
         if self.speller is None or not unclear:
-            return respelt
-        meant = {i: self.speller.correct(texts[i]) for i in unclear}
-        changed = [i for i in unclear if meant[i] != texts[i]]
+            return heard
+        meant = {i: self.speller.correct(heard[i].text) for i in unclear}
+        changed = [i for i in unclear if meant[i] != heard[i].text]
         if changed:
             read = self._read([meant[i] for i in changed], [contexts[i] for i in changed])
             for i, one in zip(changed, read, strict=True):
                 if one.top.probability > heard[i].top.probability:
-                    respelt[i] = meant[i]
-                    heard[i] = replace(
-                        heard[i], intents=one.intents, wishes=one.wishes, out_of_scope=one.out_of_scope
-                    )
-        return respelt
+                    found = replace(one, text=heard[i].text, entities=heard[i].entities)
+                    heard[i] = replace(found, read_as=meant[i])
+        return heard
 
     @cached_property
     def speller(self) -> Speller | None:
@@ -202,30 +188,6 @@ class Parser:
                     problem = str(error)
             entities.append(Entity(slot, start, end, surface, value, confidence, problem))
         return tuple(entities)
-
-
-def outside_scores(logits: Tensor, intents: Sequence[str], calibration: Calibration) -> Tensor:
-    """logits (…, intents) by the temperature → (…) how likely a message is out of scope."""
-    if calibration.strangeness is not None:
-        return (strangeness(logits, intents) - calibration.strangeness).sigmoid()
-    probabilities = logits.softmax(-1)
-    if not calibration.doubt:
-        return probabilities[..., intents.index(OUT_OF_SCOPE)]
-    return 1 - _best_inside(probabilities, intents)
-
-
-def strangeness(logits: Tensor, intents: Sequence[str]) -> Tensor:
-    """logits (…, intents) → (…) how little a message resembles what was learnt.
-
-    That is, how low even the best logit is (Hendrycks et al. 2022), and some of what speaks for none: the
-    examples out of scope are few, and show only some of what it may be.
-    """
-    return 0.25 * logits[..., intents.index(OUT_OF_SCOPE)] - _best_inside(logits, intents)
-
-
-def _best_inside(scores: Tensor, intents: Sequence[str]) -> Tensor:
-    """scores (…, intents) → (…) the highest of an intent that is in scope."""
-    return scores[..., [place for place, name in enumerate(intents) if name != OUT_OF_SCOPE]].amax(-1)
 
 
 def question(pack: Pack, slot: str) -> str:

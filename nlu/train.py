@@ -17,13 +17,13 @@ from transformers import get_cosine_schedule_with_warmup
 from domains.schema import OUT_OF_SCOPE, Pack
 from moe.encoder import EncoderConfig, MixtureEncoder
 from nlu.batches import Batches, shuffled_alike
-from nlu.calibration import calibrate
+from nlu.calibration import Calibration, calibrate
 from nlu.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from nlu.contrast import fit_likeness, pull_together, sentences
 from nlu.data import Example
 from nlu.learning_on import go_on_from
 from nlu.model import NluConfig, NluModel
-from nlu.parser import Calibration, Parser
+from nlu.parser import Parser
 from nlu.pieces import PieceSplitter
 from nlu.recipe import TrainConfig, is_scarce
 from nlu.tags import tag_rows

@@ -34,6 +34,8 @@ class Understanding:
     entities: tuple[Entity, ...]
     out_of_scope: float
     """Probability that the message is nothing this pack deals with."""
+    read_as: str = ""
+    """What the intents were read from, where that is not `text`: misspelt words as they may be meant."""
 
     @property
     def top(self) -> IntentScore:

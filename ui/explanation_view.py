@@ -53,8 +53,13 @@ def _words(found: Explanation) -> str:
         if found.changed
         else ""
     )
+    respelt = (
+        f"<p class=quiet>Written <q>{escape(found.text)}</q> and read as it may be meant:</p>"
+        if found.respelt
+        else ""
+    )
     return f"""
-    <p class="said">{marked}</p>
+    {respelt}<p class="said">{marked}</p>
     <p class="quiet">What each word adds to the {nlu.probability:.0%} of <b>{escape(nlu.intent)}</b>, in
     points of a hundred; with unknown words it has {nlu.unknown:.0%}.{other}{gap}</p>{changed}
     """

@@ -1,6 +1,7 @@
 """A turn explained from what was logged: reasons, doubts, and nothing that identifies."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from chatbot.bot import Chatbot
 from chatbot.desk import HIDDEN
 from chatbot.explanation import Explainer, as_json, shown_words
 from domains.schema import Pack
-from nlu.parser import Calibration, Parser, save_parser
+from nlu.calibration import Calibration
+from nlu.parser import Parser, save_parser
 from nlu.pieces import PieceSplitter
 from storage.audit import entries
 from storage.database import transaction
@@ -22,6 +24,7 @@ from tests.nlu.conftest import model as model
 from tests.nlu.conftest import splitter as splitter
 from tests.nlu.conftest import tokenizer_file as tokenizer_file
 from tests.ui.desk import PASSWORD, PERSON, SCRIPT, TRANSFER, desk_bot
+from ui.explanation_view import show_explanation
 
 BALANCE = "what is my balance?"
 
@@ -149,6 +152,24 @@ def test_the_words_are_weighed_by_the_model_that_serves(
     assert found.words[0] == "I"
     assert found.changed
     json.dumps(as_json(found))
+
+
+def test_misspelt_words_are_weighed_as_they_were_read(
+    bot: Chatbot,
+    ana: Staff,
+    pack: Pack,
+    tmp_path: Path,
+    model: object,
+    splitter: PieceSplitter,
+    tokenizer_file: Path,
+) -> None:
+    save_parser(Parser(model, splitter, Calibration(), pack), tmp_path / "nlu", tokenizer_file)  # type: ignore[arg-type]
+    typed = replace(understood("i lsot my crad", ["report_lost_card"]), read_as="i lost my card")
+    bot.parser = ScriptedParser(*SCRIPT, typed)  # type: ignore[assignment]
+    bot.parser.folder = tmp_path / "nlu"
+    found = Explainer(bot).explain(play(bot, typed.text), 1, ana)
+    assert (found.text, found.words, found.respelt) == (typed.text, ("i", "lost", "my", "card"), True)
+    assert "<q>i lsot my crad</q>" in show_explanation(found)
 
 
 def test_an_unfinished_turn_is_not_explained(bot: Chatbot, explainer: Explainer, ana: Staff) -> None:

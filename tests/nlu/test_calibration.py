@@ -8,10 +8,15 @@ import torch
 from torch import Tensor
 
 from domains.schema import OUT_OF_SCOPE
-from nlu.calibration import calibrate, expected_calibration_error
+from nlu.calibration import (
+    Calibration,
+    calibrate,
+    expected_calibration_error,
+    outside_scores,
+    strangeness,
+)
 from nlu.data import Example
 from nlu.model import NluConfig, NluModel, Scores
-from nlu.parser import Calibration, outside_scores, strangeness
 from nlu.pieces import PieceSplitter
 
 INTENTS = ("a", "b", "c", OUT_OF_SCOPE)

@@ -5,9 +5,10 @@ import torch
 
 from domains.schema import Pack
 from moe.layers import SelfAttention
+from nlu.calibration import Calibration
 from nlu.explanation import explain
 from nlu.model import NluModel
-from nlu.parser import Calibration, Parser, load_parser
+from nlu.parser import Parser, load_parser
 from nlu.pieces import PieceSplitter
 from tests.shipped import SETTINGS, shipped_models
 

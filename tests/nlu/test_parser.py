@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from domains.schema import Pack
 from moe.quantisation import dequantise, quantise
+from nlu.calibration import Calibration
 from nlu.data import Example, Span
 from nlu.model import NluModel, Scores
 from nlu.model_folder import CONFIG, PIECES, WEIGHTS
 from nlu.parser import (
-    Calibration,
     ModelError,
     Parser,
     load_parser,

@@ -12,12 +12,13 @@ import torch
 from domains.schema import OUT_OF_SCOPE
 from moe.encoder import MixtureEncoder
 from nlu.batches import Variation
+from nlu.calibration import Calibration
 from nlu.checkpoint import CHECKPOINT
 from nlu.data import Example, Span
 from nlu.evaluate import evaluate
 from nlu.learning_on import go_on_from
 from nlu.model import NluModel
-from nlu.parser import Calibration, ModelError, Parser
+from nlu.parser import ModelError, Parser
 from nlu.pieces import PieceSplitter
 from nlu.recipe import TrainConfig
 from nlu.tags import tag_rows
