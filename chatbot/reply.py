@@ -80,7 +80,10 @@ class TemplateReply:
             executed = results.pop(0) if action.kind in ("authenticate", "execute") and results else None
             if executed is not None and executed.earlier:
                 parts.append(Part("earlier_request", {}))
-            parts.append(Part(*self._phrase(action, executed, state)))
+            if action.kind == "offer_more" and before is None and state.has_news:
+                parts.append(Part("noted", {}))  # details, and nobody knows yet what for
+            else:
+                parts.append(Part(*self._phrase(action, executed, state)))
         return parts
 
     def _asks(self, action: Action | None) -> bool:
@@ -136,6 +139,8 @@ class TemplateReply:
             case "clarify":
                 first, second = (self.pack.intents[name].description for name in state.clarifying)
                 return "clarify", {"first": first, "second": second}
+            case "greet" if state.turn > 1:
+                return "greet_again", {}
             case "offer_more" if state.completed or state.turn > 1:
                 return "offer_more", {}
             case "offer_more":

@@ -13,11 +13,13 @@ REQUIRED_SOCIAL = ("greeting", "thanks", "goodbye", "affirm", "deny", "inform", 
 
 FIXED_REPLIES = (
     "greet",
+    "greet_again",
     "close",
     "handoff",
     "identify",
     "offer_help",
     "offer_more",
+    "noted",
     "rephrase",
     "decline",
     "clarify",

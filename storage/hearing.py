@@ -56,7 +56,7 @@ def hear(state: DialogueState, heard: Understanding, pack: Pack) -> DialogueStat
         return replace(state, failures=0)
     if "remark" in wishes:
         return state
-    return replace(state, failures=before.failures + 1)
+    return replace(state, failures=before.failures + 1, offered=before.offered)
 
 
 def _take_wishes(
@@ -79,7 +79,7 @@ def _take_wishes(
         state = replace(state, confirmation="given", waiting=(*state.waiting, *later))
     elif tasks:
         state = _take_tasks(state, tasks, probability[tasks[0]], heard, pack)
-    elif before.offered and not (before.task or requests) and _takes_up(before.offered, wishes, heard, pack):
+    elif before.offered and not (before.task or requests) and _takes_up(before, wishes, heard, pack):
         if before.offered == PERSON:
             return replace(state, wants_person=True)
         return replace(state, task=before.offered, task_confidence=1.0, out_of_scope=0.0)
@@ -124,12 +124,16 @@ def _take_more(state: DialogueState, probability: float, heard: Understanding, p
     return state
 
 
-def _takes_up(offered: str, wishes: tuple[str, ...], heard: Understanding, pack: Pack) -> bool:
-    """Whether the customer wants what was offered: says yes, or goes on with its details."""
+def _takes_up(before: DialogueState, wishes: tuple[str, ...], heard: Understanding, pack: Pack) -> bool:
+    """Whether the customer wants what was offered: says yes, or goes on with its details or the proof."""
     if "affirm" in wishes:
         return is_bare(heard.text, pack.domain.more)
-    details = pack.tasks[offered].slots if offered in pack.tasks else ()
-    return "deny" not in wishes and any(entity.slot in details for entity in heard.entities)
+    offered = before.offered
+    if offered is None or offered not in pack.tasks or "deny" in wishes:
+        return False
+    proven = before.customer_id is not None or pack.tasks[offered].authentication == "none"
+    details = relevant_slots(offered, proven, pack)
+    return any(entity.slot in details for entity in heard.entities)
 
 
 def _take_wish_for_person(

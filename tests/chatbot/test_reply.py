@@ -234,6 +234,19 @@ def test_that_a_conversation_opens_with_name_and_offer(pack: Pack, writer: Templ
     assert opening.made_by == "template"
 
 
+def test_that_details_which_nobody_asked_for_are_acknowledged(writer: TemplateReply) -> None:
+    told = DialogueState(turn=2, slots={"name": SlotValue("Dana Whitfield", 0.9, 2)})
+    assert write(writer, told, Action("offer_more")) in writer.pack.replies["noted"]
+    assert write(writer, replace(told, turn=3), Action("offer_more")) in writer.pack.replies["offer_more"]
+    both = write(writer, told, Action("answer", "age_limit"), Action("offer_more"))
+    assert not both.endswith(tuple(writer.pack.replies["noted"]))
+
+
+def test_that_the_bot_says_its_name_at_the_first_greeting_only(pack: Pack, writer: TemplateReply) -> None:
+    assert pack.domain.assistant in write(writer, DialogueState(turn=1), Action("greet"))
+    assert pack.domain.assistant not in write(writer, DialogueState(turn=2), Action("greet"))
+
+
 def test_that_an_answer_that_asks_is_the_last_word(writer: TemplateReply) -> None:
     state = DialogueState(turn=2)
     asked = write(writer, state, Action("answer", "card_help"), Action("offer_more"))

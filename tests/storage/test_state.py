@@ -12,7 +12,7 @@ from nlu.values import normalise
 from storage.actions import Action
 from storage.hearing import hear
 from storage.slots import SlotValue
-from storage.state import DialogueState, act, from_json, record, to_json
+from storage.state import DialogueState, act, from_json, recognise, record, to_json
 from tests.hearing import understood
 
 CHECKING = "4400127316"
@@ -832,6 +832,20 @@ def test_that_the_details_of_what_was_offered_begin_it_whatever_else_is_heard(kn
     known.state = hear(known.state, heard, known.pack)
     assert (known.state.task, known.values) == ("dispute_charge", {"charge_amount": "42.18"})
     assert known.state.out_of_scope == 0.0
+
+
+def test_that_a_proof_of_identity_after_an_offer_begins_what_was_offered(talk: Talk) -> None:
+    talk.says("I was charged twice", "transaction_charged_twice").does("answer").does("offer_more")
+    told = Talk(talk.pack, talk.state).says("Dana Whitfield 4821", "inform", name="Dana Whitfield")
+    assert told.state.task == "dispute_charge"
+    known = recognise(talk.state, "7", talk.pack)
+    assert Talk(talk.pack, known).says("Dana Whitfield", "inform", name="Dana Whitfield").state.task is None
+
+
+def test_that_an_offer_outlives_a_message_that_was_not_understood(talk: Talk) -> None:
+    talk.says("I was charged twice", "transaction_charged_twice").does("answer").does("offer_more")
+    talk.says("blah").does("rephrase").says("yes please", "affirm")
+    assert talk.state.task == "dispute_charge"
 
 
 def test_that_a_day_is_nobodys_name(talk: Talk) -> None:
