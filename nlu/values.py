@@ -103,7 +103,7 @@ def _amount(text: str) -> str:
 
 def _count(text: str) -> str:
     numbers = [item for item in read_numbers(text) if isinstance(item, Decimal)]
-    if not numbers and re.match(r"(?:just )?an?\b", text.lower()):
+    if not numbers and re.match(r"(?:just )?an?\b(?! (?:few|lot|bunch|number)\b)", text.lower()):
         numbers = [Decimal(1)]
     passing = re.search(r"\b(?:moment|sec|second|minute)s?\b|(?:^|\s)[-−–]\s*\d", text.lower())
     if passing or len(numbers) != 1 or not 1 <= numbers[0] < 10**9 or numbers[0] % 1:

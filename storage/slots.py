@@ -91,6 +91,8 @@ def fill(
         found = _whole_message(heard.text, asked, "remark" in wishes, pack)
         if found is not None:
             filled[asked] = SlotValue(found, 0.5, turn)
+        elif asked in wanted and "remark" not in wishes and (told := _problem(heard.text, asked, pack)):
+            invalid[asked] = told  # "all of it" is no amount, and why helps more than "once again"
     return filled, {name: problem for name, problem in invalid.items() if name not in taken}
 
 
@@ -232,6 +234,18 @@ def _is_valid(slot: Slot, text: str) -> bool:
     except InvalidValue:
         return False
     return True
+
+
+def _problem(text: str, asked: str, pack: Pack) -> str:
+    """Why an answer is no value of the slot that was asked for; empty where it may be, or is no answer."""
+    slot = pack.slots[asked]
+    if slot.type == "person_name" or text.rstrip().endswith("?") or says_one_of(pack.domain.unknown, text):
+        return ""
+    try:
+        normalise(slot, text)
+    except InvalidValue as problem:
+        return str(problem)
+    return ""
 
 
 def _bare_number(text: str, asked: str, pack: Pack) -> str | None:

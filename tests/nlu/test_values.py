@@ -418,7 +418,20 @@ def test_that_counts_are_read(text: str, count: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["none", "zero", "0", "-2", "2.5", "2 or 3", "one moment please", "100000000000", "some"]
+    "text",
+    [
+        "none",
+        "zero",
+        "0",
+        "-2",
+        "2.5",
+        "2 or 3",
+        "one moment please",
+        "100000000000",
+        "some",
+        "a few",
+        "a lot",
+    ],
 )
 def test_that_what_is_no_count_is_refused(text: str) -> None:
     assert refuse("count", text) == "it takes a number, such as 2"

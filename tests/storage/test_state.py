@@ -848,6 +848,23 @@ def test_that_an_offer_outlives_a_message_that_was_not_understood(talk: Talk) ->
     assert talk.state.task == "dispute_charge"
 
 
+@pytest.mark.parametrize(
+    ("text", "wish", "reason"),
+    [
+        ("all of it", "inform", "an amount is a number"),
+        ("half of it?", "inform", ""),
+        ("not sure", "inform", ""),
+        ("one moment", "remark", ""),
+    ],
+)
+def test_that_an_answer_which_is_no_value_is_told_what_it_takes(
+    known: Talk, text: str, wish: str, reason: str
+) -> None:
+    known.says("send money", "transfer_money").asks("transfer_amount").says(text, wish)
+    assert known.state.invalid.get("transfer_amount", "").startswith(reason)
+    assert bool(known.state.invalid) == bool(reason)
+
+
 def test_that_a_day_is_nobodys_name(talk: Talk) -> None:
     talk.says("dispute a charge of $5", "dispute_charge", charge_amount="$5").asks("name")
     talk.says("yesterday", "inform")
