@@ -10,8 +10,8 @@ from storage.holdings import chosen_holding
 from storage.slots import is_named_alone
 from storage.state import DialogueState, proof_slots
 
-EVEN = 0.5
-"""Probability below which something else is likelier than a wish."""
+BESIDE = 0.65
+"""Probability below which another task is not taken up in an answer that holds a value."""
 ELLIPSIS = re.compile(
     r"^(?:ok |okay |and |what about |how about )+(?:in |on |for |what's in |how much is in )?"
 )
@@ -84,7 +84,7 @@ def _answers_beside(heard: Understanding, before: DialogueState, pack: Pack) -> 
     my account is 7316" does."""
     wishes = set(heard.wishes) - {"inform"}
     other = bool(wishes) and wishes <= pack.tasks.keys() - {before.task}
-    return before.asked is not None and other and bool(heard.entities) and heard.top.probability < EVEN
+    return before.asked is not None and other and bool(heard.entities) and heard.top.probability < BESIDE
 
 
 def _may_hide_a_yes(wish: str, pack: Pack) -> bool:

@@ -91,7 +91,7 @@ def fill(
         found = _whole_message(heard.text, asked, "remark" in wishes, pack)
         if found is not None:
             filled[asked] = SlotValue(found, 0.5, turn)
-        elif asked in wanted and "remark" not in wishes and (why := _problem(heard.text, asked, pack)):
+        elif asked in wanted and wishes == ("inform",) and (why := _problem(heard.text, asked, pack)):
             invalid[asked] = why  # "all of it" is no amount, and why helps more than "once again"
     return filled, {name: problem for name, problem in invalid.items() if name not in taken}
 
