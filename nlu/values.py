@@ -102,6 +102,7 @@ def _amount(text: str) -> str:
 
 
 def _count(text: str) -> str:
+    text = re.sub(r"\b(?:the|this|that|my)\b[a-z ]*\bones?\b", "", text, flags=re.IGNORECASE)  # no number
     numbers = [item for item in read_numbers(text) if isinstance(item, Decimal)]
     if not numbers and re.match(r"(?:just )?an?\b(?! (?:few|lot|bunch|number)\b)", text.lower()):
         numbers = [Decimal(1)]

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from domains.schema import Pack
 from nlu.data import CONTEXT_MESSAGES
 from nlu.understanding import IntentScore, Understanding
+from storage.amendments import amended
 from storage.changes import replace
 from storage.consent import begins_with_yes, consents, is_bare, says_one_of, says_yes
 from storage.plain_answers import is_unknown, settle
-from storage.slots import SlotValue, fill, is_cued, may_be, names_account, relevant_slots
+from storage.slots import SlotValue, fill, relevant_slots
 from storage.state import PERSON, DialogueState, proof_slots
 
 CAPABILITIES = "capabilities"
@@ -199,7 +200,7 @@ def _take_values(
     relevant = relevant_slots(task, state.customer_id is not None, pack)
     wanted = tuple(dict.fromkeys((*replace(state, task=task).wanted(pack), *relevant)))
     if before.confirmation == "asked":
-        heard = _corrections(heard, state, pack)
+        heard = amended(heard, state, pack)
     skipped = state.skipped if before.confirmation == "asked" else ()  # may come back to mind
     asked = before.asked or next(iter(skipped), None)
     slots, invalid = fill(state.slots, heard, wanted, asked, state.turn, wishes, pack)
@@ -229,32 +230,6 @@ def _set_aside(
     proof = proof_slots(pack)
     named = {n: v for n, v in slots.items() if n in proof and v.value in pack.slots[n].names}
     return {n: v for n, v in slots.items() if n not in named}, named
-
-
-def _corrections(heard: Understanding, state: DialogueState, pack: Pack) -> Understanding:
-    """Values that no open task has a place for, in answer to "shall I go ahead?", as what they correct.
-
-    "No, November 3" is the day that was read out, whichever day the NLU takes it for; and so is an account
-    after a no, unless a cue says that it is another ("no, from 7324").
-    """
-    refused = says_one_of(pack.domain.refusal, heard.text)
-    known = set(relevant_slots(None, state.customer_id is not None, pack))
-    for task in (state.task, state.dropped, *state.waiting):
-        known.update(relevant_slots(task, True, pack) if task else ())
-    open_slots = relevant_slots(state.task or state.dropped, True, pack)
-    entities = []
-    for entity in heard.entities:
-        kind = pack.slots[entity.slot].type
-        shown = [
-            s
-            for s in open_slots
-            if s in {*state.slots, *state.skipped}
-            and (may_be(kind, pack.slots[s].type) or names_account(entity, pack.slots[s], pack))
-        ]
-        corrects = refused and entity.slot not in state.slots and not is_cued(entity, heard.text, pack)
-        meant = shown[0] if len(shown) == 1 and (corrects or entity.slot not in known) else entity.slot
-        entities.append(replace(entity, slot=meant))
-    return replace(heard, entities=tuple(entities))
 
 
 def _moved(before: DialogueState, after: DialogueState) -> bool:

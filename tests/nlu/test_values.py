@@ -431,6 +431,7 @@ def test_that_counts_are_read(text: str, count: str) -> None:
         "some",
         "a few",
         "a lot",
+        "the checking one",
     ],
 )
 def test_that_what_is_no_count_is_refused(text: str) -> None:

@@ -865,6 +865,36 @@ def test_that_an_answer_which_is_no_value_is_told_what_it_takes(
     assert bool(known.state.invalid) == bool(reason)
 
 
+@pytest.mark.parametrize(
+    ("text", "quantity"), [("5", "5"), ("no, 2", "2"), ("make it 7", "7"), ("no", "3"), ("nov 30", "3")]
+)
+def test_that_a_number_alone_corrects_the_count_that_was_read_out(
+    known: Talk, text: str, quantity: str
+) -> None:
+    known.says("3 checkbooks", "order_checks", check_quantity="3").does("confirm", "order_checks")
+    known.says(text, "inform")
+    assert known.values["check_quantity"] == quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("no, 4411", "4411 Pine Avenue, Austin TX 73301"),
+        ("it's 73302", "4410 Pine Avenue, Austin TX 73302"),
+        ("sorry, 12 Elm Street", "12 Elm Street, Austin TX 73301"),
+        ("no, 12 Elm Street, Boston MA 02101", "12 Elm Street, Boston MA 02101"),
+    ],
+)
+def test_that_a_part_of_an_address_puts_that_part_right(known: Talk, text: str, address: str) -> None:
+    told = "4410 Pine Avenue, Austin TX 73301"
+    known.says(f"I moved to {told}", "update_address", address=told)
+    known.does("confirm", "update_address")
+    given = {"address": text.removeprefix("no, ")} if "Boston" in text else {}
+    known.says(text, "inform", **given)
+    assert known.values["address"] == address
+    assert known.state.confirmation == "none"
+
+
 def test_that_a_day_is_nobodys_name(talk: Talk) -> None:
     talk.says("dispute a charge of $5", "dispute_charge", charge_amount="$5").asks("name")
     talk.says("yesterday", "inform")
