@@ -12,6 +12,8 @@ from storage.state import DialogueState, proof_slots
 
 BESIDE = 0.65
 """Probability below which another task is not taken up in an answer that holds a value."""
+NO_SUM = re.compile(r"^(?:all|half|everything|the (?:rest|whole|full|entire|maximum)|as much as|whatever)\b")
+"""What is said for a sum, and is none; alone it sounds like a thanks or a remark."""
 ELLIPSIS = re.compile(
     r"^(?:ok |okay |and |what about |how about )+(?:in |on |for |what's in |how much is in )?"
 )
@@ -42,6 +44,8 @@ def settle(heard: Understanding, before: DialogueState, pack: Pack) -> Understan
     if _answers_beside(heard, before, pack):
         return _certain(heard, "inform")
     asked = pack.slots[before.asked] if before.asked else None
+    if asked and asked.type == "amount" and not heard.entities and NO_SUM.match(answer):
+        return _certain(heard, "inform")
     if asked and (answer in {n.replace("_", " ") for n in asked.choices} or is_named_alone(answer, asked)):
         return _certain(heard, "inform")
     if before.asked or heard.entities or not all(_may_hide_a_yes(wish, pack) for wish in heard.wishes):

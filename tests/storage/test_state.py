@@ -852,6 +852,7 @@ def test_that_an_offer_outlives_a_message_that_was_not_understood(talk: Talk) ->
     ("text", "wish", "reason"),
     [
         ("all of it", "inform", "an amount is a number"),
+        ("Everything.", "thanks", "an amount is a number"),
         ("half of it?", "inform", ""),
         ("not sure", "inform", ""),
         ("one moment", "remark", ""),
