@@ -8,14 +8,12 @@ from nlu.understanding import IntentScore, Understanding
 from storage.amendments import amended
 from storage.changes import replace
 from storage.consent import begins_with_yes, consents, is_bare, says_one_of, says_yes
-from storage.plain_answers import is_unknown, settle
+from storage.plain_answers import PLAUSIBLE, is_unknown, settle
 from storage.slots import SlotValue, fill, relevant_slots
 from storage.state import PERSON, DialogueState, proof_slots
 
 CAPABILITIES = "capabilities"
 """Whose answer says what may be asked for, where the pack has it."""
-PLAUSIBLE = 0.1
-"""Probability that makes a wish worth asking about."""
 SURE = 0.8
 """Confidence of a value that counts as progress before any task has begun, and of a wish for a person."""
 

@@ -12,6 +12,10 @@ from storage.state import DialogueState, proof_slots
 
 BESIDE = 0.65
 """Probability below which another task is not taken up in an answer that holds a value."""
+PLAUSIBLE = 0.1
+"""Probability that makes a wish worth asking about."""
+LEFT = 0.4
+"""Share of what remains without what makes no sense here from which a wish is taken instead of it."""
 NO_SUM = re.compile(r"^(?:all|half|everything|the (?:rest|whole|full|entire|maximum)|as much as|whatever)\b")
 """What is said for a sum, and is none; alone it sounds like a thanks or a remark."""
 ELLIPSIS = re.compile(
@@ -39,6 +43,9 @@ def settle(heard: Understanding, before: DialogueState, pack: Pack) -> Understan
         return replace(_certain(heard, before.completed[-1]), entities=(meant,))
     if is_unknown(heard, before, pack):
         return _certain(heard, "inform")
+    placed = _in_place(heard, before, pack)
+    if placed is not None:
+        return placed
     if _lacks_proof(heard, before, pack):
         return _certain(heard, str(pack.domain.authentication.help))
     if _answers_beside(heard, before, pack):
@@ -54,6 +61,27 @@ def settle(heard: Understanding, before: DialogueState, pack: Pack) -> Understan
     if before.confirmation == "asked" and answer in pack.domain.consent:
         return _certain(heard, "affirm")
     return _certain(heard, "deny") if answer in pack.domain.refusal else heard
+
+
+def _in_place(heard: Understanding, before: DialogueState, pack: Pack) -> Understanding | None:
+    """The likeliest request where the message was heard as something for which there is no place.
+
+    Nothing can be taken back before anything was wanted: "put a stop on my card" is about the card. And
+    without a question there is no answer.
+    """
+    if before.task or before.dropped or before.asked or before.offered_more or before.completed:
+        return None
+    idle = {"cancel", "inform"}
+    left = 1 - sum(score.probability for score in heard.intents if score.intent in idle)
+    likeliest = next((score for score in heard.intents if score.intent not in idle), None)
+    if not (set(heard.wishes) and idle.issuperset(heard.wishes) and likeliest and left > 0):
+        return None
+    share = likeliest.probability / left
+    if likeliest.intent not in pack.requests or likeliest.probability < PLAUSIBLE or share < LEFT:
+        return None
+    meant = IntentScore(likeliest.intent, min(share, 1.0))
+    others = (score for score in heard.intents if score.intent not in idle | {likeliest.intent})
+    return replace(heard, intents=(meant, *others), wishes=(meant.intent,))
 
 
 def _asked_again(answer: str, before: DialogueState, pack: Pack) -> tuple[str, str] | None:

@@ -896,6 +896,26 @@ def test_that_a_part_of_an_address_puts_that_part_right(known: Talk, text: str, 
     assert known.state.confirmation == "none"
 
 
+@pytest.mark.parametrize(
+    ("misheard", "meant", "task"),
+    [
+        (("cancel", 0.52), ("report_lost_card", 0.26), "report_lost_card"),
+        (("inform", 0.31), ("report_lost_card", 0.28), "report_lost_card"),
+        (("cancel", 0.82), ("report_lost_card", 0.05), None),
+        (("inform", 0.5), ("report_lost_card", 0.15), None),
+        (("deny", 0.52), ("report_lost_card", 0.26), None),
+    ],
+)
+def test_that_what_has_no_place_at_the_beginning_gives_way_to_a_likely_request(
+    talk: Talk, misheard: tuple[str, float], meant: tuple[str, float], task: str | None
+) -> None:
+    scores = (IntentScore(*misheard), IntentScore(*meant))
+    heard = Understanding("put a stop on my card", scores, (misheard[0],), (), 0.0)
+    assert hear(talk.state, heard, talk.pack).task == task
+    busy = talk.says("send money", "transfer_money").state
+    assert hear(busy, heard, talk.pack).task != "report_lost_card"
+
+
 def test_that_a_day_is_nobodys_name(talk: Talk) -> None:
     talk.says("dispute a charge of $5", "dispute_charge", charge_amount="$5").asks("name")
     talk.says("yesterday", "inform")
